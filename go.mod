@@ -1,0 +1,20 @@
+module cleat
+
+go 1.26.0
+
+require (
+	github.com/creack/pty v1.1.24
+	github.com/fsnotify/fsnotify v1.10.1
+	github.com/gobwas/ws v1.5.0
+	github.com/google/shlex v0.0.0-20191202100458-e7afc7fbc510
+	github.com/hashicorp/go-reap v0.0.0-20170704170343-bf58d8a43e7b
+	github.com/miekg/dns v1.1.73
+	github.com/valyala/fasttemplate v1.2.2
+	golang.org/x/net v0.59.0
+	golang.org/x/sys v0.49.0
+)
+
+require (
+	github.com/gobwas/httphead v0.1.0 // indirect
+	github.com/valyala/bytebufferpool v1.0.0 // indirect
+)
