@@ -1,0 +1,155 @@
+package server
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"cleat/registry"
+)
+
+// The bounds of HTTP.
+const (
+	// headerWithin is how long a request's header may take.
+	headerWithin = 5 * time.Second
+	// requestWithin is how long a request may take to arrive, and its answer to
+	// be read.
+	requestWithin = 30 * time.Second
+	// idleWithin is how long a connection may wait for its next request.
+	idleWithin = time.Minute
+	// maxHeader is the size of a request's header in bytes.
+	maxHeader = 16 << 10
+	// maxQuery is the size of a request's query in bytes.
+	maxQuery = 4 << 10
+	// maxRequests is the number of connections that are not sessions yet, or
+	// never will be: room for a crowd of launchers that come back at once.
+	maxRequests = 4096
+	// spareConnections is by how much all connections together may exceed the
+	// sessions that the server takes.
+	spareConnections = 1024
+)
+
+// newHTTP returns the server's HTTP side. All paths of the server are here.
+func (s *Server) newHTTP() *http.Server {
+	mux := http.NewServeMux()
+	get := func(path string, h http.HandlerFunc) {
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+			if r.Method != http.MethodGet && r.Method != http.MethodHead {
+				w.Header().Set("Allow", "GET, HEAD")
+				problem(w, http.StatusMethodNotAllowed, fmt.Sprintf("the method %.20q is not allowed here", r.Method), "use GET")
+				return
+			}
+			h(w, r)
+		})
+	}
+	get(registry.SessionPath, s.startSession)
+	get("/api/v1/services", s.listServices)
+	get("/api/v1/services/{name}", s.showService)
+	get("/api/v1/sessions", s.listSessions)
+	get("/healthz", s.healthy)
+	get("/readyz", s.healthy)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		problem(w, http.StatusNotFound, "there is nothing at this path", "see /api/v1/services, /api/v1/services/{name}, /api/v1/sessions, /healthz and /readyz")
+	})
+	var requests atomic.Int64
+	return &http.Server{
+		Handler:           s.guard(mux),
+		ReadHeaderTimeout: headerWithin,
+		ReadTimeout:       requestWithin,
+		WriteTimeout:      requestWithin,
+		IdleTimeout:       idleWithin,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		ConnState: func(conn net.Conn, state http.ConnState) {
+			switch state {
+			case http.StateNew:
+				n := requests.Add(1)
+				if n > maxRequests || n+s.sessions.Load() > int64(s.config.MaxSessions)+spareConnections {
+					conn.Close() // the server notices, and reports it as closed
+				}
+			case http.StateHijacked, http.StateClosed:
+				requests.Add(-1)
+			}
+		},
+	}
+}
+
+// guard refuses what a web page in somebody's browser could ask for: requests
+// from another origin, and, unless the server is open, requests for any host
+// name that does not mean this machine.
+func (s *Server) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case len(r.URL.RawQuery) > maxQuery:
+			problem(w, http.StatusRequestURITooLong, fmt.Sprintf("the query is longer than %d bytes", maxQuery), "")
+		case !s.config.Open && !isLoopback(r.Host):
+			problem(w, http.StatusForbidden, fmt.Sprintf("the host %.100q is not this machine", r.Host), "ask for localhost or 127.0.0.1, or start cleatd with -open")
+		case !sameOrigin(r):
+			problem(w, http.StatusForbidden, "the request comes from another site's page", "")
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+// isLoopback reports whether a Host header names this machine, whoever resolves
+// it.
+func isLoopback(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Unmap().IsLoopback()
+}
+
+// sameOrigin reports whether a request comes from no web page, or from one of
+// the server's own.
+func sameOrigin(r *http.Request) bool {
+	origins := r.Header["Origin"]
+	if len(origins) == 0 {
+		return true
+	}
+	origin, err := url.Parse(origins[0])
+	return len(origins) == 1 && err == nil && strings.EqualFold(origin.Host, r.Host)
+}
+
+// problem answers with an error.
+func problem(w http.ResponseWriter, status int, message, hint string) {
+	answerJSON(w, status, registry.Problem{Error: message, Hint: hint})
+}
+
+func answerJSON(w http.ResponseWriter, status int, body any) {
+	data, err := json.Marshal(body)
+	if err != nil {
+		panic("server: internal error: an answer cannot be encoded: " + err.Error())
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(data, '\n')) // a client that is gone needs no answer
+}
+
+// healthy says that the server answers. It is ready while it is warming, too:
+// launchers could not come back to a server that is not.
+func (s *Server) healthy(w http.ResponseWriter, r *http.Request) {
+	var body struct {
+		Status  string `json:"status"`
+		Warming bool   `json:"warming"`
+		Version string `json:"version,omitempty"`
+	}
+	body.Status, body.Version = "ok", s.config.Version
+	s.event(func(c *core) { body.Warming = c.warming.on })
+	answerJSON(w, http.StatusOK, body)
+}

@@ -1,0 +1,169 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"cleat/registry"
+)
+
+// DefaultMaxSessions is the number of sessions that a server takes when it is
+// not told another: what the usual 20,000 file descriptors leave room for.
+const DefaultMaxSessions = 16000
+
+// shutdownWithin is how long the server takes to say goodbye to everybody when
+// it ends.
+const shutdownWithin = 2 * time.Second
+
+// Config is what a server is told. The zero value is a server for one machine.
+type Config struct {
+	// Name is the server's own, in welcomes. Empty: cleatd.
+	Name string
+	// Version is that of the program, for people. May be empty.
+	Version string
+	// Open serves requests for any host. Otherwise only requests for loopback
+	// host names are served, so that no web page can reach the server through
+	// a name that it made point to this machine.
+	Open bool
+	// Warming is the least time for which a server that has just started
+	// concludes nothing from what is missing, when launchers come that had a
+	// session before. nil: as long as those may need to come back; 0: none.
+	Warming *time.Duration
+	// MaxSessions bounds the sessions. 0: [DefaultMaxSessions].
+	MaxSessions int
+	// Log gets a line for what matters: losses, drains, self-preservation,
+	// warming. nil: nothing is logged.
+	Log *slog.Logger
+}
+
+// Server is a discovery server with its registry in memory. See the package
+// comment.
+type Server struct {
+	config Config
+	log    *slog.Logger
+
+	serving  atomic.Bool
+	sessions atomic.Int64  // connections that shake hands, or have
+	underWay atomic.Int64  // bytes of large messages
+	earlier  chan struct{} // the core must be ticked before due
+	index    atomic.Pointer[index]
+
+	mu     sync.Mutex // guards what follows
+	core   *core
+	due    time.Time // when the core is ticked next
+	open   map[*link]struct{}
+	ending bool
+	links  sync.WaitGroup // readers and writers; nothing is added once ending
+}
+
+// New returns a server that does nothing until Serve is called. The error says
+// what is wrong with the configuration.
+func New(config Config) (*Server, error) {
+	if config.MaxSessions < 0 {
+		return nil, fmt.Errorf("the number of sessions is limited to %d; expected a positive number, or 0 for %d", config.MaxSessions, DefaultMaxSessions)
+	}
+	if config.Warming != nil && *config.Warming < 0 {
+		return nil, fmt.Errorf("warming is to last %v; expected a positive duration, or 0 for none", *config.Warming)
+	}
+	config.Name = cmp.Or(config.Name, "cleatd")
+	config.MaxSessions = cmp.Or(config.MaxSessions, DefaultMaxSessions)
+	if config.Log == nil {
+		config.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Server{config: config, log: config.Log, earlier: make(chan struct{}, 1), open: make(map[*link]struct{})}, nil
+}
+
+// Serve answers on the listener, which it closes, until ctx ends; then it sends
+// every session bye and close 1001, and returns nil when all connections are
+// closed, at the latest after 2 s. It returns an error when the listener fails.
+// Call it once.
+func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
+	if s.serving.Swap(true) {
+		listener.Close()
+		return errors.New("the server has been started already")
+	}
+	s.core = newCore(s.config.Name, s.log, time.Now(), s.config.Warming)
+	s.index.Store(s.core.index)
+	s.due = s.core.next
+
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	h := s.newHTTP()
+	failed := make(chan error, 1)
+	var work sync.WaitGroup
+	work.Go(func() { failed <- h.Serve(listener) })
+	work.Go(func() { s.keepTime(ctx) })
+
+	var err error
+	select {
+	case err = <-failed:
+		err = fmt.Errorf("the server cannot go on listening on %s: %w", listener.Addr(), err)
+	case <-ctx.Done():
+	}
+	cancel()
+	s.sayGoodbye()
+	rest, done := context.WithTimeout(context.WithoutCancel(ctx), shutdownWithin)
+	if h.Shutdown(rest) != nil {
+		h.Close()
+	}
+	done()
+	s.links.Wait()
+	work.Wait()
+	return err
+}
+
+// sayGoodbye sends every session away.
+func (s *Server) sayGoodbye() {
+	bye := messageFrame(registry.ServerMessage{Bye: &registry.Bye{}})
+	last := closeFrame(registry.CloseGoingAway, "the server stops")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ending = true
+	for l := range s.open {
+		l.out.put(bye)
+		l.out.finish(last)
+	}
+}
+
+// event lets something happen to the core.
+func (s *Server) event(happen func(*core)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ending {
+		return // what happens to a server that stops is no event of the registry
+	}
+	s.core.begin(time.Now())
+	happen(s.core)
+	if next := s.core.end(); next.Before(s.due) {
+		select {
+		case s.earlier <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// keepTime ticks the core whenever it wants to be.
+func (s *Server) keepTime(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+			s.event((*core).tick)
+		case <-s.earlier:
+		}
+		s.mu.Lock()
+		s.due = s.core.next
+		timer.Reset(time.Until(s.due))
+		s.mu.Unlock()
+	}
+}
