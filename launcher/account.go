@@ -1,0 +1,94 @@
+package launcher
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"time"
+
+	"cleat/registry"
+)
+
+// Progress is told after progressFirst, then at doubling distances up to
+// progressMost, so that a long wait is neither silent nor a flood.
+const (
+	progressFirst = time.Second
+	progressMost  = time.Minute
+)
+
+// say logs a message unless it is the same as the last one of its subject: one
+// line for each change of state.
+func (s *supervisor) say(subject string, level slog.Level, message string, args ...any) {
+	text := message + fmt.Sprint(args...)
+	if s.said[subject] == text {
+		return
+	}
+	s.said[subject] = text
+	s.log.Log(context.Background(), level, message, args...)
+}
+
+// unsay forgets what was said of a subject, so that it is said again when it
+// comes back.
+func (s *supervisor) unsay(subject string) { delete(s.said, subject) }
+
+// startProgress sees to it that a wait is told of.
+func (s *supervisor) startProgress(now time.Time) {
+	if !s.alarm.isSet(alarmProgress) {
+		s.wait.began, s.wait.next = now, progressFirst
+		s.alarm.at(alarmProgress, now.Add(progressFirst))
+	}
+}
+
+// progress tells what is waited for.
+func (s *supervisor) progress() {
+	if s.life != lifeWaiting || s.begun {
+		return
+	}
+	now := time.Now()
+	for _, n := range s.waitedFor() {
+		s.log.Info("waiting for a requirement", "alias", n.Alias, "requirement", n.Text, "why", s.why(n), "for", round(now.Sub(s.wait.began)))
+	}
+	s.wait.next = min(2*s.wait.next, progressMost)
+	s.alarm.at(alarmProgress, now.Add(s.wait.next))
+}
+
+// why tells why a requirement is not met.
+func (s *supervisor) why(n *need) string {
+	switch {
+	case !s.session && !n.view.Known():
+		return "no discovery server has answered"
+	case !n.view.Known():
+		return "the discovery server has not answered yet"
+	case n.Self && n.view.Warming:
+		return "the discovery server is warming up"
+	case n.Self:
+		return "another node founds, and does not serve yet"
+	}
+	return fmt.Sprintf("%d of %d instances are there", len(n.view.Endpoints), n.Min)
+}
+
+// report tells the server how things are, when that has changed.
+func (s *supervisor) report() {
+	if s.Client == nil {
+		return
+	}
+	r := registry.Report{
+		State: string(s.life), Restarts: s.counts.restarts, Renders: s.counts.renders,
+		LastError: registry.Cut(s.last), Version: s.Version,
+	}
+	for _, n := range s.needs {
+		if n.files.held {
+			r.Held = append(r.Held, n.Alias)
+		}
+	}
+	if s.life == lifeWaiting && !s.begun {
+		for _, n := range s.waitedFor() {
+			r.Unmet = append(r.Unmet, n.Alias)
+		}
+	}
+	if !reflect.DeepEqual(r, s.reported) {
+		s.reported = r
+		s.Client.Report(r)
+	}
+}

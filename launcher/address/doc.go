@@ -1,0 +1,45 @@
+// Package address finds the address that others reach this container by
+// (CLEAT_ADVERTISE).
+//
+// # What it is not
+//
+// It watches nothing and remembers nothing: [Resolve] looks at the interfaces
+// as they are at that moment. It sends no packet; the route to a server is
+// asked from the kernel by connecting a UDP socket, which sends none.
+//
+// # Specs
+//
+//	route           the source address of the route to the discovery server
+//	eth0            the first IPv4 address of an interface
+//	eth0:inet       the same
+//	eth0:inet6      the first IPv6 address of an interface
+//	eth0[1]         the second of all addresses of an interface
+//	10.0.0.0/8      the first address within a network
+//	inet, inet6     the first IPv4 or IPv6 address of any interface
+//	static:ADDRESS  this address, whoever has it
+//	env:NAME        the address that a variable holds
+//
+// The first spec of a list that gives an address decides.
+//
+// # Order
+//
+// "First" is in this order: interfaces by name, numbers in names by their value
+// (eth2 before eth10); the addresses of an interface by their 16 bytes, IPv4
+// ones as ::ffff:0:0/96, and so before global IPv6 ones; link-local ones last.
+//
+// # What is skipped
+//
+// Loopback addresses, link-local addresses and interfaces that are down, unless
+// they are named: an interface by its name, an address range by a network that
+// lies within it (127.0.0.0/8, fe80::/10).
+//
+// `route` gives a loopback address only when the child listens on loopback
+// alone, or when there is no other address at all. Where the server is on
+// loopback otherwise, it is the source address of the default route, and
+// without one the first of `inet` and `inet6`.
+//
+// # Guarantees
+//
+// An address is never unspecified, never has a zone, and is never an IPv4
+// address in IPv6 form. All functions are safe for concurrent use.
+package address

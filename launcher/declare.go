@@ -1,0 +1,184 @@
+package launcher
+
+import (
+	"log/slog"
+	"time"
+
+	"cleat/registry"
+	"cleat/templates"
+)
+
+// addressRetry is how long to wait before an address is looked for again.
+const addressRetry = time.Second
+
+// location is what was found out about the addresses to advertise.
+type location struct {
+	addresses
+	err error // of the wide one
+}
+
+// locate finds out the addresses to advertise, aside: it may have to look up a
+// server's name.
+func (s *supervisor) locate() {
+	if s.Address == nil || s.locating {
+		return
+	}
+	s.locating = true
+	go func() { // not waited for at the end: a name server that does not answer must not delay that
+		var l location
+		l.wide, l.err = s.Address(false)
+		if l.local, _ = s.Address(true); !l.local.IsValid() {
+			l.local = l.wide
+		}
+		s.located <- l // there is room: only one is under way
+	}()
+}
+
+// relocated takes what locate found out.
+func (s *supervisor) relocated(l location) {
+	s.locating = false
+	moved := s.addrs != l.addresses
+	s.addrs = l.addresses
+	if l.err == nil {
+		s.unsay("address")
+	} else if s.offers.any() {
+		s.say("address", slog.LevelWarn, "no address to advertise yet", "cause", l.err)
+		s.alarm.by(alarmDeclare, time.Now().Add(addressRetry))
+	}
+	s.warnPeer()
+	s.declare()
+	if s.begun && moved {
+		s.changed(time.Now(), false) // for templates that use self
+	}
+}
+
+// declare states what is offered and needed, when that has changed. While a
+// drain in place is asked for, only the news that an instance does not serve is
+// stated: any other statement would end the drain.
+func (s *supervisor) declare() {
+	if s.Client == nil {
+		return
+	}
+	instances, missing := s.instances()
+	if missing {
+		s.alarm.by(alarmDeclare, time.Now().Add(addressRetry))
+	}
+	if s.drain.asked && !s.drain.hidden && allServe(instances) {
+		return
+	}
+	d := registry.Declare{
+		ID: s.set.ID, Key: s.key, Namespace: s.set.Namespace, Zone: s.set.Zone,
+		Provides: instances, Requires: []registry.Require{},
+	}
+	if d.Provides == nil {
+		d.Provides = []registry.Instance{}
+	}
+	s.consumer.own = make(map[string]bool, len(s.offers.list))
+	for _, id := range s.offers.ids() {
+		s.consumer.own[id] = true
+	}
+	for _, n := range s.needs {
+		d.Requires = append(d.Requires, registry.Require{Alias: n.Alias, Filter: n.key, Min: n.Min, Optional: n.Optional})
+	}
+	if s.declared != nil && equalDeclares(*s.declared, d) {
+		return
+	}
+	for _, i := range instances {
+		s.say("instance "+i.ID, slog.LevelInfo, "an instance is "+string(i.Status), "service", i.Service, "address", i.Endpoint().Addr(), "reason", i.Reason)
+	}
+	s.declared = &d
+	s.Client.Declare(d)
+}
+
+// redeclare states everything again, even if it is the same.
+func (s *supervisor) redeclare() {
+	s.declared = nil
+	s.declare()
+}
+
+func equalDeclares(a, b registry.Declare) bool {
+	if len(a.Provides) != len(b.Provides) {
+		return false
+	}
+	for i := range a.Provides {
+		if !a.Provides[i].Equal(b.Provides[i]) {
+			return false
+		}
+	}
+	return true // what is required never changes
+}
+
+func allServe(instances []registry.Instance) bool {
+	for _, i := range instances {
+		if !i.Status.Serving() {
+			return false
+		}
+	}
+	return true
+}
+
+// poll looks at the listening sockets.
+func (s *supervisor) poll() {
+	now := time.Now()
+	if s.child == nil || s.life.stopping() || s.Client == nil {
+		return
+	}
+	all, err := s.Listeners(s.offers.wantsUDP())
+	if err != nil {
+		s.say("listeners", slog.LevelWarn, "cannot read which ports are listened on", "cause", err)
+	} else {
+		s.unsay("listeners")
+		changed := s.offers.listening(all, s.OwnNamespace(), now)
+		s.aim()
+		if changed {
+			s.offersChanged(now)
+		}
+	}
+	if next := s.offers.next(now); !next.IsZero() {
+		s.alarm.at(alarmPoll, next)
+	}
+}
+
+// self returns what templates see of the container itself.
+func (s *supervisor) self() templates.Self {
+	self := templates.Self{ID: s.set.ID, Zone: s.set.Zone, Namespace: s.set.Namespace}
+	if s.addrs.wide.IsValid() {
+		self.Host = s.addrs.wide.String()
+	}
+	if instances, _ := s.offers.instances(s.addrs); len(instances) > 0 {
+		self.Host, self.Port, self.Service = instances[0].Address, instances[0].Port, instances[0].Service
+	}
+	for _, n := range s.needs {
+		if n.Self {
+			if first, found := founder(n.files.endpoints); found {
+				self.First = s.consumer.own[first.ID]
+			}
+		}
+	}
+	return self
+}
+
+// aim tells the checks where the child listens.
+func (s *supervisor) aim() {
+	for _, t := range s.offers.targets() {
+		s.checker.Set(t)
+	}
+}
+
+// checked takes what the checks have found out.
+func (s *supervisor) checked() {
+	changed := false
+	for _, r := range s.checker.Take() {
+		changed = s.offers.checked(r) || changed
+	}
+	if changed && s.child != nil && !s.life.stopping() {
+		s.offersChanged(time.Now())
+	}
+}
+
+// offersChanged acts on a change of what the child offers.
+func (s *supervisor) offersChanged(now time.Time) {
+	s.declare()
+	s.proven()
+	s.changed(now, false) // for templates that use self
+}

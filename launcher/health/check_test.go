@@ -1,0 +1,20 @@
+package health
+
+import "testing"
+
+func TestWhat(t *testing.T) {
+	for want, c := range map[string]Check{
+		"GET http:/health":                 {Kind: HTTP, Path: "/health"},
+		"HEAD https:/":                     {Kind: HTTPS, Path: "/", Method: "HEAD"},
+		"check -x":                         {Kind: Command, Command: "check -x"},
+		`sh -c 'echo '\''a'\'''`:           {Kind: Script, Command: "echo 'a'"},
+		"the child's own reports":          {Kind: TTL},
+		"connecting by TCP":                {Kind: TCP},
+		"gRPC health":                      {Kind: GRPC},
+		"gRPC health of shop.Cart, by TLS": {Kind: GRPC, Service: "shop.Cart", TLS: true},
+	} {
+		if got := c.What(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
