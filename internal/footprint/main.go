@@ -104,7 +104,7 @@ func (c config) measure(ctx context.Context) (over bool, err error) {
 
 // build builds the binaries as they are shipped.
 func build(ctx context.Context, dir string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", dir+"/", "cleat/cmd/cleat", "cleat/cmd/cleatd")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags=nethttpomithttp2", "-ldflags=-s -w", "-o", dir+"/", "cleat/cmd/cleat", "cleat/cmd/cleatd")
 	cmd.Env = append(cmd.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build cleat: %w\n%s", err, out)
