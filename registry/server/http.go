@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"cleat/registry"
+	"cleat/registry/access"
 )
 
 // The bounds of HTTP.
@@ -83,7 +84,8 @@ func (s *Server) newHTTP() *http.Server {
 
 // guard refuses what a web page in somebody's browser could ask for: requests
 // from another origin, and, unless the server is open, requests for any host
-// name that does not mean this machine.
+// name that does not mean this machine. It gives every other request the grant
+// that says what it may do.
 func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -94,7 +96,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		case !sameOrigin(r):
 			problem(w, http.StatusForbidden, "the request comes from another site's page", "")
 		default:
-			next.ServeHTTP(w, r)
+			next.ServeHTTP(w, r.WithContext(access.With(r.Context(), access.Everything())))
 		}
 	})
 }

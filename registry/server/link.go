@@ -12,6 +12,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"cleat/registry"
+	"cleat/registry/access"
 )
 
 // The bounds of a connection.
@@ -54,6 +55,7 @@ type link struct {
 	session
 	server *Server
 	conn   net.Conn
+	grant  access.Grant // what the session may declare
 
 	unread   []byte // what has been read ahead
 	failed   error  // of the last read

@@ -27,6 +27,13 @@ func (l *link) receive(message []byte) error {
 			l.refuse(registry.CodeBadDeclare, "", err.Error())
 			return nil
 		}
+		if err := mayDeclare(l.grant, d, filters); err != nil {
+			if !l.spoke {
+				return &violation{registry.CodeUnauthorized, err}
+			}
+			l.refuse(registry.CodeUnauthorized, "", err.Error())
+			return nil
+		}
 		key := keyHash(sha256.Sum256([]byte(d.Key)))
 		d.Key = ""
 		l.server.event(func(c *core) { c.declare(s, d, filters, key) })

@@ -9,6 +9,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"cleat/registry"
+	"cleat/registry/access"
 )
 
 // handshakeWithin is how long the server takes to write its answer to a
@@ -67,13 +68,13 @@ func (s *Server) startSession(w http.ResponseWriter, r *http.Request) {
 		ahead = make([]byte, n)
 		_, _ = buffered.Reader.Read(ahead) // from the buffer: all of it, no error
 	}
-	s.adopt(conn, ahead)
+	s.adopt(conn, ahead, access.Of(r.Context()))
 }
 
 // adopt gives the connection a goroutine of its own, so that the one that shook
 // hands, its stack and its buffers are free.
-func (s *Server) adopt(conn net.Conn, ahead []byte) {
-	l := &link{server: s, conn: conn}
+func (s *Server) adopt(conn net.Conn, ahead []byte, grant access.Grant) {
+	l := &link{server: s, conn: conn, grant: grant}
 	l.out.writer = l
 	l.cut = func() { conn.Close() }
 	s.mu.Lock()
