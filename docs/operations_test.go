@@ -23,7 +23,7 @@ func TestOperationsExplainsEveryLogLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	messages := make(map[string]string) // where each one is logged
-	for _, dir := range []string{"../cmd", "../launcher", "../registry/server", "../registry/client"} {
+	for _, dir := range []string{"../cmd", "../launcher", "../registry/server", "../registry/client", "../registry/access", "../internal/filewatch"} {
 		err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 			if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 				return err

@@ -5,7 +5,7 @@
 //
 //	        signals        files         views, drains
 //	           │             │                │
-//	      [pid1]        [Watcher]        [client.Client]
+//	      [pid1]       [filewatch]       [client.Client]
 //	           └──────┐      │      ┌─────────┘
 //	                  ▼      ▼      ▼
 //	timers ────►   one loop: the supervisor   ────► declare, applied, report

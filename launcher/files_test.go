@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"cleat/internal/filewatch"
 	"cleat/launcher/process/processtest"
 	"cleat/launcher/settings"
 	"cleat/templates"
@@ -465,7 +466,7 @@ func TestOverlayThatIsNotThere(t *testing.T) {
 
 func TestOverlayIsBounded(t *testing.T) {
 	d := newDesk(t, map[string]string{"CLEAT_TEMPLATES": "%DIR%/overlay"})
-	d.write(filepath.Join("overlay", strings.Repeat("d/", mostDepth+1), "f"), "")
+	d.write(filepath.Join("overlay", strings.Repeat("d/", filewatch.MostDepth+1), "f"), "")
 	if r := d.render(); r.err == nil || !strings.Contains(r.err.Error(), "directories deep") {
 		t.Errorf("render gives %v, expected an error", r.err)
 	}

@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 
+	"cleat/internal/filewatch"
 	"cleat/templates"
 )
 
@@ -29,6 +31,10 @@ type staged struct {
 // stagedMark is in the name of every temporary file, so that those which a
 // killed predecessor left behind are known.
 const stagedMark = ".cleat-"
+
+// NewWatcher returns a watcher of files, to which temporary ones of cleat's own
+// do not count.
+func NewWatcher(log *slog.Logger) *filewatch.Watcher { return filewatch.New(stagedMark, log) }
 
 // mostLinks is how many symbolic links a destination may lead through, as the
 // kernel has it.

@@ -12,6 +12,7 @@ import (
 // add it with care.
 var allowed = []string{
 	"cleat/cmd/cleat",
+	"cleat/internal/filewatch",
 	"cleat/internal/logline",
 	"cleat/internal/resident",
 	"cleat/launcher/...",

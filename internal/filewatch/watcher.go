@@ -1,4 +1,6 @@
-package launcher
+// Package filewatch tells that files may have changed: configuration, secrets,
+// certificates, whoever replaces them and however. It reads none of them.
+package filewatch
 
 import (
 	"context"
@@ -21,6 +23,9 @@ const (
 	// gatherTime is how long events are gathered before they are told, because
 	// they come in bursts and the whole set is looked at for each.
 	gatherTime = 10 * time.Millisecond
+	// mostLinks is how many symbolic links a path may lead through, as the
+	// kernel has it.
+	mostLinks = 40
 )
 
 // Watcher tells that one of a set of files may have changed. It watches the
@@ -32,12 +37,14 @@ const (
 type Watcher struct {
 	changed chan struct{}
 	paths   chan []string
+	ignored string // in the names of files that do not count; empty: all count
 	log     *slog.Logger
 }
 
-// NewWatcher returns a watcher of nothing.
-func NewWatcher(log *slog.Logger) *Watcher {
-	return &Watcher{changed: make(chan struct{}, 1), paths: make(chan []string, 1), log: log}
+// New returns a watcher of nothing. Files that have the text ignored in their
+// names do not count, unless it is empty: temporary ones of the program's own.
+func New(ignored string, log *slog.Logger) *Watcher {
+	return &Watcher{changed: make(chan struct{}, 1), paths: make(chan []string, 1), ignored: ignored, log: log}
 }
 
 // Watch replaces the set of files; a directory stands for everything in it and
@@ -70,7 +77,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 	}
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
-		w.log.Warn("cannot watch files; they are read again at the next change of a view", "cause", err)
+		w.log.Warn("cannot watch files; they are read again at the next occasion only", "cause", err)
 		for {
 			select {
 			case <-w.paths:
@@ -88,7 +95,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 		more, err := set.apply(watcher)
 		if err != nil && !said {
 			said = true
-			w.log.Warn("cannot watch all files; some are read again at the next change only", "cause", err)
+			w.log.Warn("cannot watch all files; some are read again at the next occasion only", "cause", err)
 		}
 		return more
 	}
@@ -105,7 +112,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 				w.tell()
 			}
 		case event := <-watcher.Events:
-			if gathered == nil && event.Op != fsnotify.Chmod && set.concerns(event.Name) {
+			if gathered == nil && event.Op != fsnotify.Chmod && !w.ignores(event.Name) && set.concerns(event.Name) {
 				gathered = time.After(gatherTime)
 			}
 		case <-watcher.Errors: // an overflow: events were lost
@@ -120,6 +127,10 @@ func (w *Watcher) Run(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+func (w *Watcher) ignores(path string) bool {
+	return w.ignored != "" && strings.Contains(filepath.Base(path), w.ignored)
 }
 
 func (w *Watcher) tell() {
@@ -145,7 +156,7 @@ func watch(paths []string) watched {
 		if !found {
 			continue
 		}
-		_ = walk(real, func(path string, info fs.FileInfo) error {
+		_ = Walk(real, func(path string, info fs.FileInfo) error {
 			if info.IsDir() {
 				if dir, found := set.follow(path); found && set.add(dir) {
 					set.trees = append(set.trees, dir+string(filepath.Separator))
@@ -238,9 +249,6 @@ func (s *watched) apply(watcher *fsnotify.Watcher) (more bool, err error) {
 // concerns reports whether an event at the path may change what one of the
 // files holds.
 func (s *watched) concerns(path string) bool {
-	if strings.Contains(filepath.Base(path), stagedMark) {
-		return false // cleat's own
-	}
 	return s.entries[path] || s.dirs[path] || // a directory that is watched has gone
 		slices.ContainsFunc(s.trees, func(tree string) bool { return strings.HasPrefix(path, tree) })
 }
