@@ -54,10 +54,11 @@ func (s *Server) newHTTP() *http.Server {
 	get("/api/v1/services", s.listServices)
 	get("/api/v1/services/{name}", s.showService)
 	get("/api/v1/sessions", s.listSessions)
+	get("/api/v1/graph", s.showGraph)
 	get("/healthz", s.healthy)
 	get("/readyz", s.healthy)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		problem(w, http.StatusNotFound, "there is nothing at this path", "see /api/v1/services, /api/v1/services/{name}, /api/v1/sessions, /healthz and /readyz")
+		problem(w, http.StatusNotFound, "there is nothing at this path", "see /api/v1/services, /api/v1/services/{name}, /api/v1/sessions, /api/v1/graph, /healthz and /readyz")
 	})
 	var requests atomic.Int64
 	return &http.Server{

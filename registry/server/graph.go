@@ -1,0 +1,79 @@
+package server
+
+import (
+	"fmt"
+	"net/http"
+
+	"cleat/registry"
+	"cleat/registry/graph"
+)
+
+// Graph returns who requires whom, as the connected launchers say. It asks for
+// no traffic: nobody is noted as a reader of any service.
+func (s *Server) Graph() registry.Graph {
+	var (
+		launchers []graph.Launcher
+		services  []graph.Service
+		revision  registry.Revision
+		warming   bool
+	)
+	s.event(func(c *core) {
+		revision, warming = c.revision, c.warming.on
+		launchers, services = c.needs()
+	})
+	g := graph.Build(launchers, services)
+	g.Revision, g.Warming = revision, warming
+	return g
+}
+
+// needs returns what the map is made from.
+func (c *core) needs() (launchers []graph.Launcher, services []graph.Service) {
+	for _, s := range c.sessions {
+		if !s.declared || s.ended {
+			continue
+		}
+		l := graph.Launcher{Namespace: s.id.namespace, ID: s.id.id, Requires: c.detail(s).Requires}
+		for _, i := range s.provides {
+			l.Services = append(l.Services, i.shown.Service)
+		}
+		if s.report != nil {
+			l.Waits = s.report.Unmet
+		}
+		launchers = append(launchers, l)
+	}
+	for _, inNamespace := range c.namespaces {
+		for _, s := range inNamespace {
+			if len(s.instances) == 0 {
+				continue
+			}
+			counts := make(map[registry.Status]int)
+			for _, i := range s.instances {
+				counts[i.actual()]++
+			}
+			services = append(services, graph.Service{Namespace: s.namespace, Name: s.name, Instances: counts, Held: s.heldNow})
+		}
+	}
+	return launchers, services
+}
+
+// showGraph answers GET /api/v1/graph.
+func (s *Server) showGraph(w http.ResponseWriter, r *http.Request) {
+	query, ok := parameters(w, r, "namespace", "ns", "format")
+	if !ok {
+		return
+	}
+	g := s.Graph()
+	if query.Has("namespace") || query.Has("ns") {
+		namespace, ok := namespaceOf(w, query)
+		if !ok {
+			return
+		}
+		g = graph.Around(g, namespace)
+	}
+	switch format := query.Get("format"); format {
+	case "", "json":
+		answerJSON(w, http.StatusOK, g)
+	default:
+		problem(w, http.StatusBadRequest, fmt.Sprintf("there is no format %.80q", format), "expected json")
+	}
+}
