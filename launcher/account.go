@@ -60,6 +60,8 @@ func (s *supervisor) why(n *need) string {
 		return "no discovery server has answered"
 	case !n.view.Known():
 		return "the discovery server has not answered yet"
+	case n.Self && !n.cached.IsZero() && !s.session:
+		return "no discovery server has answered, and the cache knows of no other node"
 	case n.Self && n.view.Warming:
 		return "the discovery server is warming up"
 	case n.Self:
@@ -80,6 +82,9 @@ func (s *supervisor) report() {
 	for _, n := range s.needs {
 		if n.files.held {
 			r.Held = append(r.Held, n.Alias)
+		}
+		if !n.cached.IsZero() {
+			r.Cached = append(r.Cached, n.Alias)
 		}
 	}
 	if s.life == lifeWaiting && !s.begun {

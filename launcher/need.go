@@ -29,7 +29,8 @@ const (
 //
 // Under min, a fallback is used when there is one; else, once it has been met,
 // on-loss decides: hold (drawn above), empty (passed on), stop (back to the
-// start). While the server is warming, nothing is concluded from what is missing:
+// start). A view from the cache, see keep.go, is like one of a server that is
+// warming. While the server is warming, nothing is concluded from what is missing:
 // what is in effect stays.
 type need struct {
 	settings.Requirement
@@ -37,6 +38,9 @@ type need struct {
 	view    registry.View
 	ghosts  []ghost
 	reached bool // the view has had min since the child was last stopped for the lack of it
+	// cached is when the view was noted that came from the cache; zero: a server
+	// has said since what there is.
+	cached time.Time
 
 	// What templates get follows the view at once; what only a restart of the
 	// child could change also counts those as there that restart in place.
@@ -93,6 +97,9 @@ func (n *need) viewed(v registry.View, m registry.ViewMessage, now time.Time) (d
 		}
 	}
 	n.view = v
+	if !v.Warming {
+		n.cached = time.Time{}
+	}
 	return drained
 }
 
@@ -166,8 +173,11 @@ func (n *need) short() standing {
 // patience is how long a first start waits for a server's answer, where it can
 // do without.
 func (n *need) patience() time.Duration {
-	if n.Optional {
+	switch {
+	case n.Optional:
 		return optionalWait
+	case n.Wait > 0:
+		return min(fallbackWait, n.Wait)
 	}
 	return fallbackWait
 }

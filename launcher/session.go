@@ -11,6 +11,7 @@ import (
 
 // heard takes an event of the session.
 func (s *supervisor) heard(event client.Event) {
+	s.keeper.touch()
 	switch e := event.(type) {
 	case client.Connected:
 		s.connected(e)
@@ -26,11 +27,13 @@ func (s *supervisor) heard(event client.Event) {
 	case client.Refused:
 		s.refused(e.Error)
 	case client.Welcomed:
+		s.keeper.welcomed(e.Welcome)
 	}
 }
 
 func (s *supervisor) connected(e client.Connected) {
 	s.session = true
+	s.keeper.welcomed(e.Welcome)
 	s.journal.connected(e)
 	s.consumer.answered = true
 	s.say("session", slog.LevelInfo, "connected to a discovery server", "server", e.Server, "warming", e.Welcome.Warming)

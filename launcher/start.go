@@ -43,7 +43,7 @@ type started struct {
 // judge looks at every requirement again, and acts on what has become of them.
 func (s *supervisor) judge() {
 	now := time.Now()
-	var again time.Time
+	again := s.restore(now)
 	var gone []string
 	for _, n := range s.needs {
 		before := n.files.held

@@ -144,12 +144,18 @@ func (s *supervisor) requirementStatus(n *need, now time.Time) control.Requireme
 		r.Standing = control.Fallback
 	case n.files.held:
 		r.Standing = control.Held
+	case standing == met && !n.cached.IsZero():
+		r.Standing, r.Cached = control.Cached, n.cached
 	case standing == kept:
 		r.Standing = control.Short
 	default:
 		r.Standing = control.Met
 	}
-	if r.Standing != control.Met {
+	switch r.Standing {
+	case control.Met:
+	case control.Cached:
+		r.Why = n.tellCached(now)
+	default:
 		r.Why = s.why(n)
 	}
 	for _, e := range n.files.endpoints[:min(len(n.files.endpoints), control.MaxEndpoints)] {

@@ -101,6 +101,7 @@ type supervisor struct {
 	locating bool   // they are being found out aside
 	peer     string // the address that the server sees
 	reported registry.Report
+	keeper   *keeper // of the cache; nil: nothing is kept
 
 	// The child.
 	child   process.Process
@@ -183,6 +184,10 @@ func newSupervisor(c Config) *supervisor {
 	for _, r := range s.set.Requirements {
 		s.needs = append(s.needs, &need{Requirement: r, key: r.Filter.String()})
 	}
+	for _, id := range s.offers.ids() {
+		s.consumer.own[id] = true
+	}
+	s.keeper = s.newKeeper()
 	s.work, s.cancel = context.WithCancelCause(context.Background())
 	return s
 }
@@ -207,6 +212,8 @@ func (s *supervisor) run(ctx context.Context) int {
 		// It ends when it is told to leave, not when ctx does.
 		s.aside.Go(func() { _ = s.Client.Run(context.WithoutCancel(ctx)) })
 	}
+	endKeeping := s.startKeeping()
+	defer endKeeping()
 	s.judge()
 	s.advance()
 	done := ctx.Done()
@@ -248,6 +255,7 @@ func (s *supervisor) run(ctx context.Context) int {
 			}
 		}
 		s.advance()
+		s.keep()
 		s.report()
 		s.replyWaiting()
 	}

@@ -106,7 +106,7 @@ func decode(data []byte, m any) error {
 func (r *Report) limit() {
 	r.State, r.LastError, r.Version = Cut(r.State), Cut(r.LastError), Cut(r.Version)
 	r.Restarts, r.Renders = max(r.Restarts, 0), max(r.Renders, 0)
-	for _, aliases := range []*[]string{&r.Unmet, &r.Held} {
+	for _, aliases := range []*[]string{&r.Unmet, &r.Held, &r.Cached} {
 		*aliases = (*aliases)[:min(len(*aliases), MaxRequires)]
 		for i, alias := range *aliases {
 			(*aliases)[i] = Cut(alias)

@@ -70,8 +70,9 @@ type Report struct {
 	Restarts  int      `json:"restarts"` // of the child, since the launcher started
 	Renders   int      `json:"renders"`  // that changed a file
 	LastError string   `json:"last_error,omitempty"`
-	Unmet     []string `json:"unmet,omitempty"` // aliases that are waited for
-	Held      []string `json:"held,omitempty"`  // aliases whose last view is held
+	Unmet     []string `json:"unmet,omitempty"`  // aliases that are waited for
+	Held      []string `json:"held,omitempty"`   // aliases whose last view is held
+	Cached    []string `json:"cached,omitempty"` // aliases whose view is from before the launcher's start, out of its cache
 	Version   string   `json:"version,omitempty"`
 }
 

@@ -70,6 +70,7 @@ type Requirement struct {
 	Used      int               `json:"used"`             // endpoints in use
 	Endpoints []Endpoint        `json:"endpoints"`        // of these, at most [MaxEndpoints]
 	Chosen    string            `json:"chosen,omitempty"` // id of the chosen endpoint
+	Cached    time.Time         `json:"cached,omitzero"`  // when the view was noted that is in use from the cache
 }
 
 // MaxEndpoints is how many endpoints of a requirement a status lists.
@@ -85,6 +86,7 @@ const (
 	Held     Standing = "held"     // under min: the last good endpoints stay in use
 	Short    Standing = "short"    // under min, and passed on as it is
 	Fallback Standing = "fallback" // the fallback is in use
+	Cached   Standing = "cached"   // the last good view of an earlier launcher is in use: no server has said more yet
 	Lost     Standing = "lost"     // on-loss=stop: the child is stopped for it
 )
 

@@ -55,7 +55,7 @@ func (e environ) names(prefix string) []string {
 
 // hidden are the variables that the child never gets: cleat's secrets, and
 // where they are kept.
-var hidden = map[string]bool{"CLEAT_TOKEN": true, "CLEAT_TOKEN_FILE": true, "CLEAT_KEY": true}
+var hidden = map[string]bool{"CLEAT_TOKEN": true, "CLEAT_TOKEN_FILE": true, "CLEAT_KEY": true, "CLEAT_CACHE": true}
 
 // child returns the environment of the child, without cleat's secrets.
 func (e environ) child() []string {

@@ -27,6 +27,9 @@ func (p *parser) id() {
 		p.s.ID = p.host.Hostname
 		return
 	}
+	if p.s.Cache != "" {
+		p.warn("CLEAT_CACHE does nothing without CLEAT_ID here: the launcher's id, made of the hostname, has a random part and is never the same twice")
+	}
 	p.s.ID = idPart(p.host.Hostname, "host") + "-" + idPart(p.host.Random(), "0")
 }
 

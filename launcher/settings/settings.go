@@ -59,6 +59,7 @@ type Settings struct {
 	Rewrite            map[syscall.Signal]syscall.Signal // to 0: dropped
 	MapExit            map[int]int
 	Restart            RestartPolicy
+	Cache              string // a path; empty: nothing is kept
 	Socket             string // a path, or NoSocket; empty: where sockets are made, see cleat/launcher/control
 	Log                string // text or json
 	LogLevel           slog.Level
@@ -182,7 +183,7 @@ func (p *parser) plain() {
 // unsupported are variables of the design that this version does not know.
 var unsupported = []string{
 	"CLEAT_VOLUME_", "CLEAT_NETWORK_", "CLEAT_HOOK_", "CLEAT_COPROCESS_", "CLEAT_TASK_",
-	"CLEAT_CACHE", "CLEAT_LOG_CHILD",
+	"CLEAT_LOG_CHILD",
 }
 
 // unknown finds the CLEAT_ variables that nobody has looked at.

@@ -266,6 +266,11 @@ var plainVariables = []plain{
 		Means:   "The unix socket over which this launcher is asked (`cleat status` and its like). Without it: `/run/cleat.sock` as PID 1, else below the user's runtime directory.",
 	}, parseSocket},
 	{Variable{
+		Name: "CLEAT_CACHE", Example: "/var/lib/cleat/cache",
+		Accepts: "an absolute path",
+		Means:   "A file that keeps the launcher's key, since when its instances exist, and the last good views, over restarts of the container. Never passed to the child.",
+	}, path(func(p *parser) *string { return &p.s.Cache })},
+	{Variable{
 		Name: "CLEAT_LOG", Default: "text", Example: "json",
 		Accepts: "`text` or `json`",
 		Means:   "How cleat's own log, on stderr, is written.",

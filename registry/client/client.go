@@ -163,6 +163,29 @@ func (c *Client) Declare(d registry.Declare) {
 	}
 }
 
+// Resume takes over what an earlier client of the same launcher was told: the
+// expire_after of its last session (nil: it had none) and the since of its
+// instances. Call it before Run.
+func (c *Client) Resume(known *registry.Milliseconds, since map[string]registry.Revision) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.known = known
+	maps.Copy(c.since, since)
+}
+
+// Restore makes v the view behind the filter as if a server that is warming had
+// sent it: what servers say is applied to it. It reports whether it is; it is
+// not where a server has said something else before.
+func (c *Client) Restore(filter string, v registry.View) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if last, known := c.views[filter]; known && !last.Equal(v) {
+		return false
+	}
+	c.views[filter] = v
+	return true
+}
+
 // Report is sent on the connection that there is, and again on every later one.
 // It never blocks.
 func (c *Client) Report(r registry.Report) {
