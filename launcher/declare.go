@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"time"
 
+	"cleat/launcher/address"
 	"cleat/registry"
 	"cleat/templates"
 )
@@ -11,38 +12,43 @@ import (
 // addressRetry is how long to wait before an address is looked for again.
 const addressRetry = time.Second
 
-// location is what was found out about the addresses to advertise.
-type location struct {
-	addresses
-	err error // of the wide one
-}
+// mostEngineRetry is the longest that a container engine is left alone that did
+// not answer. The first time is addressRetry, then it doubles.
+const mostEngineRetry = 30 * time.Second
 
 // locate finds out the addresses to advertise, aside: it may have to look up a
-// server's name.
+// server's name, or to ask the container engine.
 func (s *supervisor) locate() {
-	if s.Address == nil || s.locating {
+	if s.Address == nil {
 		return
 	}
-	s.locating = true
+	if s.locating {
+		s.relocate = true
+		return
+	}
+	s.locating, s.relocate = true, false
+	peer := s.peer
 	go func() { // not waited for at the end: a name server that does not answer must not delay that
-		var l location
-		l.wide, l.err = s.Address(false)
-		if l.local, _ = s.Address(true); !l.local.IsValid() {
-			l.local = l.wide
-		}
-		s.located <- l // there is room: only one is under way
+		s.located <- s.Address(peer) // there is room: only one is under way
 	}()
 }
 
 // relocated takes what locate found out.
-func (s *supervisor) relocated(l location) {
+func (s *supervisor) relocated(found address.Answer) {
 	s.locating = false
-	moved := s.addrs != l.addresses
-	s.addrs = l.addresses
-	if l.err == nil {
+	addrs := addresses{wide: found.Wide, local: found.Local, published: found.Published}
+	if s.keepPublished(found.Engine) {
+		addrs.published = s.addrs.published
+	}
+	moved := !s.addrs.equal(addrs)
+	s.addrs, s.near = addrs, found.Near
+	_, missing := s.offers.instances(s.addrs)
+	expected := len(s.offers.list) == 0 && len(s.addrs.published) == 0 && s.offers.any()
+	switch {
+	case found.Err == nil || !missing && !expected:
 		s.unsay("address")
-	} else if s.offers.any() {
-		s.say("address", slog.LevelWarn, "no address to advertise yet", "cause", l.err)
+	default:
+		s.say("address", slog.LevelWarn, "no address to advertise yet", "cause", found.Err)
 		s.alarm.by(alarmDeclare, time.Now().Add(addressRetry))
 	}
 	s.warnPeer()
@@ -50,6 +56,25 @@ func (s *supervisor) relocated(l location) {
 	if s.begun && moved {
 		s.changed(time.Now(), false) // for templates that use self
 	}
+	if s.relocate {
+		s.locate()
+	}
+}
+
+// keepPublished takes whether the container engine could be asked, and reports
+// whether what it said before is still to be believed: an engine that is away
+// has not taken back what it has published.
+func (s *supervisor) keepPublished(err error) bool {
+	if err == nil {
+		s.engine = 0
+		s.unsay("engine")
+		return false
+	}
+	s.engine = min(max(2*s.engine, addressRetry), mostEngineRetry)
+	s.alarm.by(alarmDeclare, time.Now().Add(s.engine))
+	s.say("engine", slog.LevelWarn, "cannot ask the container engine which ports are published", "cause", err,
+		"hint", "the next of CLEAT_ADVERTISE counts; docker needs the engine's socket")
+	return true
 }
 
 // declare states what is offered and needed, when that has changed. While a
@@ -128,7 +153,11 @@ func (s *supervisor) poll() {
 		s.say("listeners", slog.LevelWarn, "cannot read which ports are listened on", "cause", err)
 	} else {
 		s.unsay("listeners")
+		known := len(s.offers.list)
 		changed := s.offers.listening(all, s.OwnNamespace(), now)
+		if len(s.offers.list) > known {
+			s.locate() // a port of its own may be published
+		}
 		s.aim()
 		if changed {
 			s.offersChanged(now)

@@ -3,10 +3,12 @@ package launcher
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
 
+	"cleat/launcher/address"
 	"cleat/launcher/health"
 	"cleat/launcher/listeners"
 	"cleat/launcher/settings"
@@ -254,6 +256,25 @@ func (o *offerings) knows(port uint16) bool {
 type addresses struct {
 	wide  netip.Addr // for a child that listens on more than loopback
 	local netip.Addr // for one that does not
+	// published is where the container engine lets others in, by port; an
+	// invalid address: it is told by the first server.
+	published map[address.Port]netip.AddrPort
+}
+
+func (a addresses) equal(b addresses) bool {
+	return a.wide == b.wide && a.local == b.local && maps.Equal(a.published, b.published)
+}
+
+// of returns the address and the port under which others reach an offering.
+// An invalid address: none is known; later says that a server will tell it.
+func (a addresses) of(of *offering) (addr netip.Addr, port uint16, later bool) {
+	if on, ok := a.published[address.Port{Number: of.Port, UDP: of.Protocol == registry.UDP}]; ok {
+		return on.Addr(), on.Port(), !on.Addr().IsValid()
+	}
+	if of.local.IsValid() {
+		return a.local, of.Port, false
+	}
+	return a.wide, of.Port, false
 }
 
 // instances returns what is to be declared; missing says that an instance had
@@ -267,9 +288,9 @@ func (o *offerings) instances(addrs addresses) (instances []registry.Instance, m
 			ID: o.id(of), Service: of.Service, Port: of.Port, Protocol: of.Protocol,
 			Tags: of.Tags, Attributes: of.Attributes, Status: of.state, Reason: of.reason,
 		}
-		addr := addrs.wide
-		if of.local.IsValid() {
-			addr = addrs.local
+		addr, port, later := addrs.of(of)
+		if of.AdvertiseHost != "" {
+			port = of.Port // published elsewhere, by somebody else
 		}
 		if of.state.Serving() && of.local.IsValid() && !addr.IsLoopback() && of.AdvertiseHost == "" {
 			i.Status, i.Reason = registry.Critical, "listens only on "+of.local.String()
@@ -281,9 +302,9 @@ func (o *offerings) instances(addrs addresses) (instances []registry.Instance, m
 			i.Status, i.Reason = over, ""
 		}
 		i.Address = cmp.Or(of.AdvertiseHost, addr.String())
-		i.Port = cmp.Or(of.AdvertisePort, of.Port)
+		i.Port = cmp.Or(of.AdvertisePort, port)
 		if of.AdvertiseHost == "" && !addr.IsValid() {
-			missing = true
+			missing = missing || !later
 			continue
 		}
 		instances = append(instances, i)

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"cleat/launcher/address"
 	"cleat/registry"
 	"cleat/registry/client"
 )
@@ -37,8 +38,8 @@ func (s *supervisor) connected(e client.Connected) {
 	s.journal.connected(e)
 	s.consumer.answered = true
 	s.say("session", slog.LevelInfo, "connected to a discovery server", "server", e.Server, "warming", e.Welcome.Warming)
-	s.peer = e.Welcome.Peer
-	s.locate() // the way to this server may be another
+	s.peer, _ = netip.ParseAddr(e.Welcome.Peer) // invalid where a server does not tell
+	s.locate()                                  // the way to this server may be another
 	s.redrain()
 }
 
@@ -53,18 +54,30 @@ func (s *supervisor) disconnected(e client.Disconnected) {
 	s.judge()
 }
 
-// warnPeer compares the address that is advertised with the one that the server
-// sees.
+// warnPeer compares the addresses that are advertised with the one that the
+// server sees. An address under which the engine has published a port is another
+// one by its nature; it is warned about only when it was made up for this host.
 func (s *supervisor) warnPeer() {
-	seen, err := netip.ParseAddr(s.peer)
-	advertised := s.addrs.wide.Unmap()
-	if err != nil || !advertised.IsValid() || len(s.offers.list) == 0 {
+	seen := s.peer.Unmap()
+	if !seen.IsValid() || seen.IsLoopback() {
 		return
 	}
-	if seen = seen.Unmap(); seen != advertised && !seen.IsLoopback() && seen.Is4() == advertised.Is4() {
+	for _, of := range s.offers.list {
+		advertised, _, _ := s.addrs.of(of)
+		_, published := s.addrs.published[address.Port{Number: of.Port, UDP: of.Protocol == registry.UDP}]
+		advertised = advertised.Unmap()
+		if of.AdvertiseHost != "" || !advertised.IsValid() || advertised == seen || advertised.Is4() != seen.Is4() || published && !s.near {
+			continue
+		}
+		hint := "set CLEAT_ADVERTISE"
+		if published {
+			hint = "set CLEAT_ADVERTISE=docker:static:ADDRESS with the host's address, unless all who need it are on this host"
+		}
 		s.say("peer", slog.LevelWarn, "the server sees another address than the one advertised; others may not reach it",
-			"advertised", advertised, "seen", seen, "hint", "set CLEAT_ADVERTISE")
+			"advertised", advertised, "seen", seen, "hint", hint)
+		return
 	}
+	s.unsay("peer")
 }
 
 // commanded does what an operator asked for. A container that is stopping goes

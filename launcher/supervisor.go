@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"cleat/launcher/address"
 	"cleat/launcher/control"
 	"cleat/launcher/health"
 	"cleat/launcher/listeners"
@@ -38,9 +39,9 @@ type Config struct {
 	OwnNamespace func() bool
 	// Established counts the connections to the ports; nil: it cannot be told.
 	Established func(ports []uint16) (int, error)
-	// Address finds the address to advertise; loopback says that the child
-	// listens on loopback only.
-	Address func(loopback bool) (netip.Addr, error)
+	// Address finds the addresses to advertise; peer is the one that the server
+	// sees, invalid while that is not known. It may take seconds.
+	Address func(peer netip.Addr) address.Answer
 	// Watch names the files whose change is told on Changed; nil: nothing is
 	// watched.
 	Watch   func(paths []string)
@@ -98,8 +99,11 @@ type supervisor struct {
 	checker  *health.Checker
 	operator map[string]registry.Status // what an operator laid over instances, by id
 	addrs    addresses
-	locating bool   // they are being found out aside
-	peer     string // the address that the server sees
+	near     bool          // one of them is good on this host only
+	locating bool          // they are being found out aside
+	relocate bool          // and again after that: something has changed meanwhile
+	engine   time.Duration // until the container engine is asked again; 0: it has answered
+	peer     netip.Addr    // the address that the server sees; invalid: none has told
 	reported registry.Report
 	keeper   *keeper // of the cache; nil: nothing is kept
 
@@ -144,7 +148,7 @@ type supervisor struct {
 	preparing chan rendered
 	rendered  chan batchRender
 	acted     chan outcome
-	located   chan location
+	located   chan address.Answer
 
 	// What people ask, see request.go.
 	journal journal
@@ -173,7 +177,7 @@ func newSupervisor(c Config) *supervisor {
 		env: make(map[string]string, len(c.Settings.ChildEnv)), files: newFiles(c.Settings, c.Kernel),
 		pending: make(map[string]registry.Revision),
 		owed:    make(map[settings.Action]debt), distance: distance{gap: leastGap},
-		preparing: make(chan rendered, 1), rendered: make(chan batchRender, 1), acted: make(chan outcome), located: make(chan location, 1),
+		preparing: make(chan rendered, 1), rendered: make(chan batchRender, 1), acted: make(chan outcome), located: make(chan address.Answer, 1),
 		said: make(map[string]string), journal: newJournal(),
 	}
 	for _, entry := range s.set.ChildEnv {

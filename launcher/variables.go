@@ -23,14 +23,14 @@ func (s *supervisor) variables(rendered []string) (environ []string, given map[s
 	for _, n := range s.needs {
 		var all []string
 		for _, e := range s.effective.child.Views[n.Alias].Endpoints {
-			all = append(all, address(e))
+			all = append(all, joined(e))
 		}
 		values := []struct{ suffix, value string }{{"_ADDRS", strings.Join(all, ",")}}
 		chosen := s.effective.child.Views[n.Alias].Chosen
 		if chosen != nil {
 			values = append(values, struct{ suffix, value string }{"_HOST", chosen.Host},
 				struct{ suffix, value string }{"_PORT", strconv.Itoa(int(chosen.Port))},
-				struct{ suffix, value string }{"_ADDR", address(*chosen)})
+				struct{ suffix, value string }{"_ADDR", joined(*chosen)})
 		}
 		for _, v := range values {
 			name := strings.ToUpper(n.Alias) + v.suffix
@@ -40,7 +40,7 @@ func (s *supervisor) variables(rendered []string) (environ []string, given map[s
 			}
 			environ = append(environ, name+"="+v.value)
 			if v.suffix != "_ADDRS" && !n.Self && !s.uses.anywhere[n.Alias] {
-				given[n.Alias] = address(*chosen)
+				given[n.Alias] = joined(*chosen)
 			}
 		}
 	}
@@ -59,7 +59,7 @@ func (s *supervisor) ownViews() map[string]templates.View {
 	return views
 }
 
-// address returns host:port.
-func address(e templates.Endpoint) string {
+// joined returns host:port.
+func joined(e templates.Endpoint) string {
 	return net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port)))
 }

@@ -21,6 +21,7 @@ import (
 
 	"cleat/internal/logline"
 	"cleat/internal/memnet"
+	"cleat/launcher/address"
 	"cleat/launcher/control"
 	"cleat/launcher/listeners"
 	"cleat/launcher/process/processtest"
@@ -124,7 +125,8 @@ type box struct {
 	code    int
 	ended   time.Time
 	conn    *cuttable
-	ctx     context.Context // of Run; nil: one that never ends
+	ctx     context.Context                      // of Run; nil: one that never ends
+	find    func(peer netip.Addr) address.Answer // the addresses to advertise; nil: one of its own
 
 	established atomic.Int32 // connections to the child
 
@@ -191,7 +193,7 @@ func (b *box) run(environment env, command ...string) {
 	if err != nil {
 		b.w.t.Fatal(err)
 	}
-	address := netip.AddrFrom4([4]byte{10, 0, 0, byte(1 + len(b.w.boxes))})
+	own := netip.AddrFrom4([4]byte{10, 0, 0, byte(1 + len(b.w.boxes))})
 	log := logline.New(b.w.log, b.name, slog.LevelDebug, false)
 	c := Config{
 		Settings: s, Kernel: b.kernel, Signals: b.signals, Log: log, Changed: b.changed, Requests: b.asks,
@@ -202,8 +204,11 @@ func (b *box) run(environment env, command ...string) {
 		Listeners:    b.listeners,
 		OwnNamespace: func() bool { return true },
 		Established:  func([]uint16) (int, error) { return int(b.established.Load()), nil },
-		Address: func(bool) (netip.Addr, error) {
-			return address, nil
+		Address: func(peer netip.Addr) address.Answer {
+			if b.find != nil {
+				return b.find(peer)
+			}
+			return address.Answer{Wide: own, Local: own}
 		},
 	}
 	if len(s.Servers) > 0 {

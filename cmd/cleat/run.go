@@ -248,15 +248,15 @@ func newTLS(ca, cert, key string) (*tls.Config, error) {
 	return trust, nil
 }
 
-// addressOf returns how the address to advertise is found.
-func addressOf(s *settings.Settings) func(loopback bool) (netip.Addr, error) {
+// addressOf returns how the addresses to advertise are found.
+func addressOf(s *settings.Settings) func(peer netip.Addr) address.Answer {
 	var servers []string
 	for _, server := range s.Servers {
 		if u, err := url.Parse(server); err == nil {
 			servers = append(servers, u.Host)
 		}
 	}
-	return func(loopback bool) (netip.Addr, error) {
-		return address.Resolve(s.Advertise, address.Query{Servers: servers, Env: os.LookupEnv, Loopback: loopback})
+	return func(peer netip.Addr) address.Answer {
+		return address.Find(s.Advertise, address.Query{Servers: servers, Env: os.LookupEnv, Peer: peer})
 	}
 }

@@ -20,6 +20,7 @@ const (
 	ofFamily
 	static
 	fromEnv
+	docker
 )
 
 // family is a family of addresses.
@@ -45,6 +46,7 @@ type Spec struct {
 	index  int          // among all addresses of the interface; -1: the first of the family
 	prefix netip.Prefix // the network
 	addr   netip.Addr   // the static address
+	host   *Spec        // the host's address, of published ports; nil: it is found out
 }
 
 // String returns the spec as it was written.
@@ -59,7 +61,7 @@ const (
 	maxIndex = 999
 )
 
-const wanted = "expected route, an interface (eth0, eth0:inet6, eth0[1]), a network (10.0.0.0/8), inet, inet6, static:ADDRESS or env:NAME"
+const wanted = "expected route, an interface (eth0, eth0:inet6, eth0[1]), a network (10.0.0.0/8), inet, inet6, static:ADDRESS, env:NAME or docker"
 
 var (
 	// indexed is an interface and an index.
@@ -107,7 +109,11 @@ func parseSpec(text string) (Spec, error) {
 		s.kind, s.family = ofFamily, inet6
 		return s, nil
 	case "docker":
-		return Spec{}, errors.New("asking Docker is not supported by this version of cleat; name the host's address with static:ADDRESS or env:NAME, and the published port with SERVICE_<port>_ADVERTISE")
+		s.kind = docker
+		return s, nil
+	}
+	if rest, ok := strings.CutPrefix(text, "docker:"); ok {
+		return parseDocker(s, rest)
 	}
 	if rest, ok := strings.CutPrefix(text, "static:"); ok {
 		addr, err := parseAddr(rest)
@@ -130,6 +136,18 @@ func parseSpec(text string) (Spec, error) {
 		return s, nil
 	}
 	return parseInterface(s, text)
+}
+
+// parseDocker parses what follows docker: the host's address.
+func parseDocker(s Spec, text string) (Spec, error) {
+	host, err := parseSpec(text)
+	switch {
+	case err == nil && host.kind != static && host.kind != fromEnv:
+		err = errors.New("after docker: the host's address is expected, as static:ADDRESS or env:NAME")
+	case err == nil:
+		s.kind, s.host = docker, &host
+	}
+	return s, err
 }
 
 // parseInterface parses eth0, eth0:inet6 or eth0[1].

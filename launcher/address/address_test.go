@@ -13,6 +13,7 @@ func TestParseSpecs(t *testing.T) {
 	for _, text := range []string{
 		"route", "inet", "inet6", "eth0", "eth0:inet", "eth0:inet6", "eth0[0]", "eth0[999]", "br-0", "eth0.100", "eth0.100:inet6", "docker0",
 		"10.0.0.0/8", "fd00::/8", "0.0.0.0/0", "static:192.0.2.12", "static:fd00::1", "env:HOST_IP", "abcdefghijklmno", "wg0", "route0",
+		"docker", "docker:static:192.0.2.1", "docker:env:HOST_IP", "docker0:inet6",
 	} {
 		specs, err := ParseSpecs(text)
 		if err != nil || len(specs) != 1 || specs[0].String() != text {
@@ -33,7 +34,10 @@ func TestParseSpecsMistakes(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                    "the list has nothing in it; " + wanted,
 		" , ":                 "the list has nothing in it; " + wanted,
-		"docker":              `"docker": asking Docker is not supported by this version of cleat; name the host's address with static:ADDRESS or env:NAME, and the published port with SERVICE_<port>_ADVERTISE`,
+		"docker:":             `"docker:": this is no such spec; ` + wanted,
+		"docker:eth0":         `"docker:eth0": after docker: the host's address is expected, as static:ADDRESS or env:NAME`,
+		"docker:docker":       `"docker:docker": after docker: the host's address is expected, as static:ADDRESS or env:NAME`,
+		"docker:static:x":     `"docker:static:x": this is not an IP address`,
 		"10.0.0.1":            `"10.0.0.1": this is an address; write static:10.0.0.1`,
 		"fd00::1":             `"fd00::1": this is an address; write static:fd00::1`,
 		"10.0.0.0/33":         `"10.0.0.0/33": this is not a network, such as 10.0.0.0/8 or fd00::/8`,
@@ -53,14 +57,14 @@ func TestParseSpecsMistakes(t *testing.T) {
 		"eth 0":               `"eth 0": this is no such spec; ` + wanted,
 		"[0]":                 `"[0]": this is no such spec; ` + wanted,
 		":inet":               `":inet": this is no such spec; ` + wanted,
-		"docker,eth0,env:":    `"docker": asking Docker`,
+		"docker:x,eth0,env:":  `"docker:x": after docker: the host's address`,
 	} {
 		_, err := ParseSpecs(text)
 		if err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%q: got\n%v\nwant\n%s", text, err, want)
 		}
 	}
-	if _, err := ParseSpecs("docker,eth0,env:"); err == nil || strings.Count(err.Error(), "\n") != 1 {
+	if _, err := ParseSpecs("docker:x,eth0,env:"); err == nil || strings.Count(err.Error(), "\n") != 1 {
 		t.Errorf("not both mistakes are reported: %v", err)
 	}
 	if _, err := ParseSpecs(strings.Repeat("eth0,", 33)); err == nil || err.Error() != "the list has 33 specs; at most 32 are allowed" {
@@ -79,8 +83,8 @@ func addrs(texts ...string) []netip.Addr {
 	return all
 }
 
-// machine has everything that is chosen from or skipped.
-func machine() []card {
+// crowded has everything that is chosen from or skipped.
+func crowded() []card {
 	return sorted([]card{
 		{name: "lo", up: true, addrs: addrs("::1", "127.0.0.1")},
 		{name: "eth10", up: true, addrs: addrs("10.10.0.1")},
@@ -95,13 +99,13 @@ func machine() []card {
 
 func TestOrder(t *testing.T) {
 	var names []string
-	for _, c := range machine() {
+	for _, c := range crowded() {
 		names = append(names, c.name)
 	}
 	if want := []string{"br-0", "eth2", "eth2.100", "eth10", "lo", "none", "wg0", "zt0"}; !slices.Equal(names, want) {
 		t.Errorf("got %q, want %q", names, want)
 	}
-	if got, want := machine()[1].addrs, addrs("172.16.0.2", "172.16.0.9", "2001:db8::2", "fe80::2"); !slices.Equal(got, want) {
+	if got, want := crowded()[1].addrs, addrs("172.16.0.2", "172.16.0.9", "2001:db8::2", "fe80::2"); !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 	for _, pair := range [][2]string{{"eth2", "eth10"}, {"eth02", "eth10"}, {"eth", "eth0"}, {"eth9", "ethx"}, {"a1b2", "a1b10"}, {"eth1", "eth01"}, {"99999999999999999999998", "99999999999999999999999"}} {
@@ -159,7 +163,7 @@ func TestChoose(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := choose(specs, Query{Env: env}, machine(), nowhere)
+		got, err := choose(specs, Query{Env: env}, crowded(), nowhere)
 		if err != nil || got.String() != test.want {
 			t.Errorf("%s: got %v, %v; want %s", test.specs, got, err, test.want)
 		}
@@ -218,18 +222,18 @@ func TestRoute(t *testing.T) {
 		cards    []card
 		want     string
 	}{
-		{"the source of the route", []string{"10.0.0.9:1"}, false, routes{"10.0.0.9:1": "10.0.0.1", byDefault: "172.16.0.2"}, machine(), "10.0.0.1"},
-		{"also over IPv6", []string{"[fd00::9]:1"}, false, routes{"[fd00::9]:1": "fd00::1"}, machine(), "fd00::1"},
-		{"the first server with a route", []string{"a:1", "b:1"}, false, routes{"b:1": "10.0.0.1"}, machine(), "10.0.0.1"},
-		{"a server on loopback: the default route", []string{"127.0.0.1:1"}, false, routes{"127.0.0.1:1": "127.0.0.1", byDefault: "172.16.0.9"}, machine(), "172.16.0.9"},
-		{"a server on loopback: the default route over IPv6", []string{"[::1]:1"}, false, routes{"[::1]:1": "::1", byDefault6: "2001:db8::2"}, machine(), "2001:db8::2"},
-		{"a server on loopback, and a child there too", []string{"127.0.0.1:1"}, true, routes{"127.0.0.1:1": "127.0.0.1", byDefault: "172.16.0.9"}, machine(), "127.0.0.1"},
-		{"a server elsewhere, and a child on loopback", []string{"a:1"}, true, routes{"a:1": "10.0.0.1"}, machine(), "10.0.0.1"},
-		{"a server on loopback, no default route: any address", []string{"127.0.0.1:1"}, false, routes{"127.0.0.1:1": "127.0.0.1"}, machine(), "172.16.0.2"},
+		{"the source of the route", []string{"10.0.0.9:1"}, false, routes{"10.0.0.9:1": "10.0.0.1", byDefault: "172.16.0.2"}, crowded(), "10.0.0.1"},
+		{"also over IPv6", []string{"[fd00::9]:1"}, false, routes{"[fd00::9]:1": "fd00::1"}, crowded(), "fd00::1"},
+		{"the first server with a route", []string{"a:1", "b:1"}, false, routes{"b:1": "10.0.0.1"}, crowded(), "10.0.0.1"},
+		{"a server on loopback: the default route", []string{"127.0.0.1:1"}, false, routes{"127.0.0.1:1": "127.0.0.1", byDefault: "172.16.0.9"}, crowded(), "172.16.0.9"},
+		{"a server on loopback: the default route over IPv6", []string{"[::1]:1"}, false, routes{"[::1]:1": "::1", byDefault6: "2001:db8::2"}, crowded(), "2001:db8::2"},
+		{"a server on loopback, and a child there too", []string{"127.0.0.1:1"}, true, routes{"127.0.0.1:1": "127.0.0.1", byDefault: "172.16.0.9"}, crowded(), "127.0.0.1"},
+		{"a server elsewhere, and a child on loopback", []string{"a:1"}, true, routes{"a:1": "10.0.0.1"}, crowded(), "10.0.0.1"},
+		{"a server on loopback, no default route: any address", []string{"127.0.0.1:1"}, false, routes{"127.0.0.1:1": "127.0.0.1"}, crowded(), "172.16.0.2"},
 		{"a server on loopback, nothing else at all", []string{"127.0.0.1:1"}, false, routes{"127.0.0.1:1": "127.0.0.1"}, only, "127.0.0.1"},
-		{"a server on the link", []string{"[fe80::9%eth2]:1"}, false, routes{"[fe80::9%eth2]:1": "fe80::2", byDefault: "172.16.0.2"}, machine(), "172.16.0.2"},
-		{"no server", nil, false, routes{byDefault: "172.16.0.2"}, machine(), "172.16.0.2"},
-		{"no server, no route", nil, false, nil, machine(), "172.16.0.2"},
+		{"a server on the link", []string{"[fe80::9%eth2]:1"}, false, routes{"[fe80::9%eth2]:1": "fe80::2", byDefault: "172.16.0.2"}, crowded(), "172.16.0.2"},
+		{"no server", nil, false, routes{byDefault: "172.16.0.2"}, crowded(), "172.16.0.2"},
+		{"no server, no route", nil, false, nil, crowded(), "172.16.0.2"},
 		{"no server, nothing at all", nil, false, nil, only, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -274,7 +278,7 @@ func FuzzParseSpecs(f *testing.F) {
 		if err != nil || !slices.Equal(again, specs) {
 			t.Errorf("%q: got %v, %v", text, again, err)
 		}
-		if addr, err := choose(specs, Query{}, machine(), nowhere); err == nil && (addr.IsUnspecified() || addr.Zone() != "" || addr.Is4In6()) {
+		if addr, err := choose(specs, Query{}, crowded(), nowhere); err == nil && (addr.IsUnspecified() || addr.Zone() != "" || addr.Is4In6()) {
 			t.Errorf("%q gives %v", text, addr)
 		}
 	})

@@ -3,9 +3,10 @@
 //
 // # What it is not
 //
-// It watches nothing and remembers nothing: [Resolve] looks at the interfaces
-// as they are at that moment. It sends no packet; the route to a server is
-// asked from the kernel by connecting a UDP socket, which sends none.
+// It watches nothing and remembers nothing: [Resolve] and [Find] look at the
+// interfaces as they are at that moment. It sends no packet; the route to a
+// server is asked from the kernel by connecting a UDP socket, which sends none.
+// It changes nothing in the container engine, and asks it one thing only.
 //
 // # Specs
 //
@@ -18,8 +19,29 @@
 //	inet, inet6     the first IPv4 or IPv6 address of any interface
 //	static:ADDRESS  this address, whoever has it
 //	env:NAME        the address that a variable holds
+//	docker          where the container engine has published the port
+//	docker:SPEC     the same, on a host whose address SPEC (static or env) gives
 //
 // The first spec of a list that gives an address decides.
+//
+// # Published ports
+//
+// `docker` is the one spec that is asked for each port, and that changes the
+// port's number. [Find] asks the engine over its unix socket (DOCKER_HOST, else
+// /var/run/docker.sock) for the container's own ports, once for all of them:
+//
+//	published on a specific address   that address, unless it is loopback
+//	                                  or link-local
+//	published on the wildcard         the host's address
+//	not published, published where    the next spec
+//	nobody else reaches it, no engine
+//
+// No engine tells under which address others reach its host. What the discovery
+// server sees does, where the host translates the container's address. Where
+// the server sees the container's own address it is on this host, and so is the
+// default gateway: that one is taken, and the answer says that it leads to the
+// port on this host only. Until a server has told what it sees, the address is
+// not known, and nothing is guessed.
 //
 // # Order
 //

@@ -19,9 +19,12 @@ type Query struct {
 	Env func(name string) (string, bool)
 	// Loopback says that the child listens on loopback only, so that `route` may give a loopback address.
 	Loopback bool
+	// Peer is the address that the discovery server sees, for `docker`. Invalid: none has told it yet.
+	Peer netip.Addr
 }
 
-// Resolve returns the address of the first spec that matches. The error tells,
+// Resolve returns the address of the first spec that matches; `docker` never
+// does, because it is of ports (see [Find]). The error tells,
 // for each spec, why it did not. With `route` and servers that are host names it
 // asks the resolver, for at most [lookupTime] in all.
 func Resolve(specs []Spec, q Query) (netip.Addr, error) {
@@ -88,6 +91,8 @@ func (s Spec) choose(q Query, cards []card, source sourceFunc) (netip.Addr, erro
 		return s.addr, nil
 	case fromEnv:
 		return s.chooseFromEnv(q)
+	case docker:
+		return netip.Addr{}, errors.New("only a published port has such an address")
 	}
 	return netip.Addr{}, errors.New("this spec was not made by ParseSpecs")
 }

@@ -106,7 +106,7 @@ var plainVariables = []plain{
 	}},
 	{Variable{
 		Name: "CLEAT_ADVERTISE", Default: "route", Example: "eth1,10.0.0.0/8,route",
-		Accepts: "a comma-separated list of `route`, an interface such as `eth0`, `eth0:inet6` or `eth0[1]`, a network such as `10.0.0.0/8`, `inet`, `inet6`, `static:192.0.2.12`, `env:HOST_IP`",
+		Accepts: "a comma-separated list of `route`, an interface such as `eth0`, `eth0:inet6` or `eth0[1]`, a network such as `10.0.0.0/8`, `inet`, `inet6`, `static:192.0.2.12`, `env:HOST_IP`, `docker`, `docker:static:192.0.2.1`",
 		Means:   "The address that others reach this container by: the first of these that there is.",
 	}, func(p *parser, text string) *Error {
 		specs, err := address.ParseSpecs(text)
