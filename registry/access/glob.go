@@ -44,10 +44,3 @@ func (g glob) match(name string) bool {
 	}
 	return strings.Trim(pattern[p:], "*") == ""
 }
-
-// rule allows a role over some services.
-type rule struct {
-	role      Role
-	namespace glob
-	service   glob
-}

@@ -12,12 +12,14 @@ type Grant struct{ holder *holder }
 
 // holder is somebody who may do something: a token, a certificate, or everybody.
 type holder struct {
-	name  string
-	rules []rule
+	name        string // empty: who shows nothing
+	token       digest
+	certificate string // in place of a token
+	rules       []rule
 }
 
 // everybody holds all that there is, where nobody is asked for a token.
-var everybody = &holder{rules: []rule{{role: Admin, namespace: everything, service: everything}}}
+var everybody = &holder{rules: []rule{{Admin, []glob{everything}, []glob{everything}}}}
 
 // Everything is the grant of a server without tokens: on loopback, or open.
 func Everything() Grant { return Grant{everybody} }
@@ -31,7 +33,7 @@ func (g Grant) Allows(role Role, namespace, service string) bool {
 		return false
 	}
 	for _, r := range g.holder.rules {
-		if r.role >= role && r.namespace.covers(namespace) && r.service.covers(service) {
+		if r.role >= role && covers(r.namespaces, namespace) && covers(r.services, service) {
 			return true
 		}
 	}
@@ -46,7 +48,7 @@ func (g Grant) Any(role Role, namespace string) bool {
 		return false
 	}
 	for _, r := range g.holder.rules {
-		if r.role >= role && (namespace == "" || r.namespace.covers(namespace)) {
+		if r.role >= role && (namespace == "" || covers(r.namespaces, namespace)) {
 			return true
 		}
 	}
@@ -60,9 +62,9 @@ func (g Grant) Namespace() string {
 	if g.holder == nil || len(g.holder.rules) == 0 {
 		return registry.DefaultNamespace
 	}
-	own := g.holder.rules[0].namespace
+	own := g.holder.rules[0].namespaces[0]
 	for _, r := range g.holder.rules {
-		if r.namespace != own || !own.literal() {
+		if len(r.namespaces) != 1 || r.namespaces[0] != own || !own.literal() {
 			return registry.DefaultNamespace
 		}
 	}

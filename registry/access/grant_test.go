@@ -44,7 +44,7 @@ func TestGrant(t *testing.T) {
 			t.Errorf("everything: wrong about %v", role)
 		}
 	}
-	g := Grant{&holder{name: "ci", rules: []rule{{Register, "prod", "web*"}, {Read, "prod", "*"}}}}
+	g := Grant{&holder{name: "ci", rules: []rule{{Register, []glob{"prod"}, []glob{"web*"}}, {Read, []glob{"prod"}, []glob{"*"}}}}}
 	tests := []struct {
 		role               Role
 		namespace, service string
@@ -65,7 +65,13 @@ func TestGrant(t *testing.T) {
 	if g.Namespace() != "prod" || g.Name() != "ci" {
 		t.Errorf("got %q, %q", g.Namespace(), g.Name())
 	}
-	for _, many := range []Grant{{}, Everything(), {&holder{rules: []rule{{Read, "a", "*"}, {Read, "b", "*"}}}}, {&holder{rules: []rule{{Read, "a/*", "*"}}}}} {
+	all := []glob{"*"}
+	for _, many := range []Grant{
+		{}, Everything(),
+		{&holder{rules: []rule{{Read, []glob{"a"}, all}, {Read, []glob{"b"}, all}}}},
+		{&holder{rules: []rule{{Read, []glob{"a", "b"}, all}}}},
+		{&holder{rules: []rule{{Read, []glob{"a/*"}, all}}}},
+	} {
 		if many.Namespace() != "default" {
 			t.Errorf("got %q", many.Namespace())
 		}
