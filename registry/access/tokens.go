@@ -68,15 +68,15 @@ func (t *Tokens) Run(ctx context.Context, changed func()) {
 			settled = time.After(settleTime)
 		case <-settled:
 			settled = nil
-			if t.reload() {
+			if t.Reload() {
 				changed()
 			}
 		}
 	}
 }
 
-// reload reads the file again. It reports whether it says something else.
-func (t *Tokens) reload() bool {
+// Reload reads the file again, as Run does by itself. It reports whether it says something else.
+func (t *Tokens) Reload() bool {
 	next, err := read(t.path)
 	if err != nil {
 		t.log.Error("the file of tokens cannot be used; what it said before goes on to count", "file", t.path, "error", oneLine(err))

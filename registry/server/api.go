@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"cleat/registry"
+	"cleat/registry/access"
 )
 
 // listServices answers GET /api/v1/services.
@@ -23,11 +24,12 @@ func (s *Server) listServices(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
+	grant := access.Of(r.Context())
 	list := registry.ServiceList{Namespace: namespace, Services: []registry.ServiceSummary{}}
 	s.event(func(c *core) {
 		list.Revision, list.Warming = c.revision, c.warming.on
 		for _, service := range c.namespaces[namespace] {
-			if len(service.instances) == 0 {
+			if len(service.instances) == 0 || !grant.Allows(access.Read, namespace, service.name) {
 				continue
 			}
 			summary := registry.ServiceSummary{Service: service.name, Instances: make(map[registry.Status]int), Held: service.heldNow}
@@ -55,6 +57,10 @@ func (s *Server) showService(w http.ResponseWriter, r *http.Request) {
 	}
 	namespace, ok := namespaceOf(w, query)
 	if !ok {
+		return
+	}
+	if !access.Of(r.Context()).Allows(access.Read, namespace, name) {
+		forbidden(w, r, fmt.Sprintf("read the service %q in the namespace %q", name, namespace))
 		return
 	}
 	query.Del("namespace")
@@ -110,14 +116,19 @@ func heldInstance(i *instance) registry.HeldInstance {
 	return h
 }
 
-// listSessions answers GET /api/v1/sessions.
+// listSessions answers GET /api/v1/sessions with those of the namespaces that may
+// be read as a whole.
 func (s *Server) listSessions(w http.ResponseWriter, r *http.Request) {
 	if _, ok := parameters(w, r); !ok {
 		return
 	}
+	grant := access.Of(r.Context())
 	list := registry.SessionList{Sessions: []registry.SessionDetail{}}
 	s.event(func(c *core) {
 		for _, session := range c.sessions {
+			if !grant.Allows(access.Read, session.id.namespace, "") {
+				continue
+			}
 			list.Sessions = append(list.Sessions, c.detail(session))
 		}
 	})

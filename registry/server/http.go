@@ -6,9 +6,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
-	"net/url"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -57,6 +54,9 @@ func (s *Server) newHTTP() *http.Server {
 	get("/api/v1/graph", s.showGraph)
 	get("/healthz", s.healthy)
 	get("/readyz", s.healthy)
+	get("/debug/pprof/{name...}", s.profile)
+	mux.HandleFunc(loginPath, s.logIn)
+	mux.HandleFunc(logoutPath, s.logOut)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusNotFound, "there is nothing at this path", "see /api/v1/services, /api/v1/services/{name}, /api/v1/sessions, /api/v1/graph, /healthz and /readyz")
 	})
@@ -83,50 +83,6 @@ func (s *Server) newHTTP() *http.Server {
 	}
 }
 
-// guard refuses what a web page in somebody's browser could ask for: requests
-// from another origin, and, unless the server is open, requests for any host
-// name that does not mean this machine. It gives every other request the grant
-// that says what it may do.
-func (s *Server) guard(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case len(r.URL.RawQuery) > maxQuery:
-			problem(w, http.StatusRequestURITooLong, fmt.Sprintf("the query is longer than %d bytes", maxQuery), "")
-		case !s.config.Open && !isLoopback(r.Host):
-			problem(w, http.StatusForbidden, fmt.Sprintf("the host %.100q is not this machine", r.Host), "ask for localhost or 127.0.0.1, or start cleatd with -open")
-		case !sameOrigin(r):
-			problem(w, http.StatusForbidden, "the request comes from another site's page", "")
-		default:
-			next.ServeHTTP(w, r.WithContext(access.With(r.Context(), access.Everything())))
-		}
-	})
-}
-
-// isLoopback reports whether a Host header names this machine, whoever resolves
-// it.
-func isLoopback(host string) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.Unmap().IsLoopback()
-}
-
-// sameOrigin reports whether a request comes from no web page, or from one of
-// the server's own.
-func sameOrigin(r *http.Request) bool {
-	origins := r.Header["Origin"]
-	if len(origins) == 0 {
-		return true
-	}
-	origin, err := url.Parse(origins[0])
-	return len(origins) == 1 && err == nil && strings.EqualFold(origin.Host, r.Host)
-}
-
 // problem answers with an error.
 func problem(w http.ResponseWriter, status int, message, hint string) {
 	answerJSON(w, status, registry.Problem{Error: message, Hint: hint})
@@ -145,14 +101,18 @@ func answerJSON(w http.ResponseWriter, status int, body any) {
 }
 
 // healthy says that the server answers. It is ready while it is warming, too:
-// launchers could not come back to a server that is not.
+// launchers could not come back to a server that is not. The version is for those
+// who may read something.
 func (s *Server) healthy(w http.ResponseWriter, r *http.Request) {
 	var body struct {
 		Status  string `json:"status"`
 		Warming bool   `json:"warming"`
 		Version string `json:"version,omitempty"`
 	}
-	body.Status, body.Version = "ok", s.config.Version
+	body.Status = "ok"
+	if access.Of(r.Context()).Any(access.Read, "") {
+		body.Version = s.config.Version
+	}
 	s.event(func(c *core) { body.Warming = c.warming.on })
 	answerJSON(w, http.StatusOK, body)
 }

@@ -55,7 +55,7 @@ type link struct {
 	session
 	server *Server
 	conn   net.Conn
-	grant  access.Grant // what the session may declare
+	grant  atomic.Pointer[access.Grant] // what the session may declare
 
 	unread   []byte // what has been read ahead
 	failed   error  // of the last read

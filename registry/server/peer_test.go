@@ -31,6 +31,7 @@ func bubble(t *testing.T, config server.Config, test func(t *testing.T, w *world
 		if err != nil {
 			t.Fatal(err)
 		}
+		w.server = srv
 		ctx, stop := context.WithCancel(t.Context())
 		w.stop = stop
 		served := make(chan error, 1)
@@ -64,6 +65,7 @@ func cold() server.Config {
 // world is a server and those who talk to it.
 type world struct {
 	t        *testing.T
+	server   *server.Server
 	listener *memnet.Listener
 	log      buffer
 	peers    []*peer
@@ -106,9 +108,20 @@ type peer struct {
 
 func (w *world) dial() *peer {
 	w.t.Helper()
+	return w.dialAs("")
+}
+
+// dialAs dials with a token, unless it is empty.
+func (w *world) dialAs(token string) *peer {
+	w.t.Helper()
+	header := make(http.Header)
+	if token != "" {
+		header.Set("Authorization", "Bearer "+token)
+	}
 	p := &peer{t: w.t, views: make(map[string]registry.View)}
 	dialer := ws.Dialer{
 		Protocols: []string{registry.Subprotocol},
+		Header:    ws.HandshakeHeaderHTTP(header),
 		NetDial:   w.listener.Dial,
 	}
 	conn, early, hs, err := dialer.Dial(w.t.Context(), "ws://127.0.0.1:9640"+registry.SessionPath)

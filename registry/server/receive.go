@@ -27,16 +27,15 @@ func (l *link) receive(message []byte) error {
 			l.refuse(registry.CodeBadDeclare, "", err.Error())
 			return nil
 		}
-		if err := mayDeclare(l.grant, d, filters); err != nil {
+		key := keyHash(sha256.Sum256([]byte(d.Key)))
+		d.Key = ""
+		if err := l.declare(d, filters, key); err != nil {
 			if !l.spoke {
 				return &violation{registry.CodeUnauthorized, err}
 			}
 			l.refuse(registry.CodeUnauthorized, "", err.Error())
 			return nil
 		}
-		key := keyHash(sha256.Sum256([]byte(d.Key)))
-		d.Key = ""
-		l.server.event(func(c *core) { c.declare(s, d, filters, key) })
 		if !l.spoke {
 			l.spoke = true
 			l.limited = true
@@ -50,6 +49,26 @@ func (l *link) receive(message []byte) error {
 		l.server.event(func(c *core) { c.drainRequested(s, *m.Drain) })
 	}
 	return nil
+}
+
+// declare declares what the session's grant allows; the error says what it does
+// not. The grant may be renewed in between: then it is asked again.
+func (l *link) declare(d registry.Declare, filters []registry.Filter, key keyHash) error {
+	for {
+		grant := l.grant.Load()
+		if err := mayDeclare(*grant, d, filters); err != nil {
+			return err
+		}
+		done := false
+		l.server.event(func(c *core) {
+			if done = l.grant.Load() == grant; done {
+				c.declare(&l.session, d, filters, key)
+			}
+		})
+		if done || l.server.isEnding() {
+			return nil
+		}
+	}
 }
 
 // notJSON reports whether the message is none of this protocol at all, rather

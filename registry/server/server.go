@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"cleat/registry"
+	"cleat/registry/access"
 )
 
 // DefaultMaxSessions is the number of sessions that a server takes when it is
@@ -30,8 +31,13 @@ type Config struct {
 	Version string
 	// Open serves requests for any host. Otherwise only requests for loopback
 	// host names are served, so that no web page can reach the server through
-	// a name that it made point to this machine.
+	// a name that it made point to this machine. With Tokens it means nothing:
+	// a web page has none.
 	Open bool
+	// Tokens are asked of everybody, but for what an anonymous line in their
+	// file allows. nil: nobody is asked for one. Whoever runs them calls
+	// [Server.RenewGrants] when they have changed.
+	Tokens *access.Tokens
 	// Warming is the least time for which a server that has just started
 	// concludes nothing from what is missing, when launchers come that had a
 	// session before. nil: as long as those may need to come back; 0: none.
@@ -54,6 +60,7 @@ type Server struct {
 	underWay atomic.Int64  // bytes of large messages
 	earlier  chan struct{} // the core must be ticked before due
 	index    atomic.Pointer[index]
+	logins   logins
 
 	mu     sync.Mutex // guards what follows
 	core   *core
@@ -147,6 +154,13 @@ func (s *Server) event(happen func(*core)) {
 		default:
 		}
 	}
+}
+
+// isEnding reports whether the server says goodbye.
+func (s *Server) isEnding() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ending
 }
 
 // keepTime ticks the core whenever it wants to be.

@@ -74,7 +74,8 @@ func (s *Server) startSession(w http.ResponseWriter, r *http.Request) {
 // adopt gives the connection a goroutine of its own, so that the one that shook
 // hands, its stack and its buffers are free.
 func (s *Server) adopt(conn net.Conn, ahead []byte, grant access.Grant) {
-	l := &link{server: s, conn: conn, grant: grant}
+	l := &link{server: s, conn: conn}
+	l.grant.Store(&grant)
 	l.out.writer = l
 	l.cut = func() { conn.Close() }
 	s.mu.Lock()
