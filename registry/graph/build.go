@@ -201,12 +201,11 @@ func groupOf(l Launcher) registry.GraphNode {
 	if name == "" {
 		name = "container"
 	}
+	id := "launchers:" + l.Namespace + "/" + name
 	if needs := strings.Join(slices.Compact(services), "+"); needs != "" {
-		name += " (" + needs + ")"
+		id += " (" + needs + ")"
 	}
-	return registry.GraphNode{
-		ID: "launchers:" + l.Namespace + "/" + name, Kind: registry.NodeLaunchers, Namespace: l.Namespace, Name: name,
-	}
+	return registry.GraphNode{ID: id, Kind: registry.NodeLaunchers, Namespace: l.Namespace, Name: name}
 }
 
 // stem returns what the ids of copies have in common: the id without the parts

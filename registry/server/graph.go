@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 
 	"cleat/registry"
@@ -73,7 +74,26 @@ func (s *Server) showGraph(w http.ResponseWriter, r *http.Request) {
 	switch format := query.Get("format"); format {
 	case "", "json":
 		answerJSON(w, http.StatusOK, g)
+	case "svg":
+		picture, err := graph.Arrange(g)
+		if err != nil {
+			problem(w, http.StatusUnprocessableEntity, err.Error(), "say ?namespace=, or ask for format=dot")
+			return
+		}
+		answerText(w, "image/svg+xml", graph.SVG(picture))
+	case "dot":
+		answerText(w, "text/vnd.graphviz; charset=utf-8", graph.DOT(g))
 	default:
-		problem(w, http.StatusBadRequest, fmt.Sprintf("there is no format %.80q", format), "expected json")
+		problem(w, http.StatusBadRequest, fmt.Sprintf("there is no format %.80q", format), "expected json, svg or dot")
 	}
+}
+
+// answerText answers with a document that a browser does not take for a page of
+// this server's: whatever were in it, no script would run.
+func answerText(w http.ResponseWriter, kind, text string) {
+	w.Header().Set("Content-Type", kind)
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox")
+	_, _ = io.WriteString(w, text) // a client that is gone needs no answer
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 
 	"cleat/registry"
@@ -51,6 +52,12 @@ func TestGraph(t *testing.T) {
 		}
 		if w.get("/api/v1/graph?namespace=prod", &g); len(g.Nodes) != 1 {
 			t.Errorf("in prod there is %+v", g.Nodes)
+		}
+		for format, want := range map[string]string{"svg": "<svg class=", "dot": "digraph cleat {"} {
+			status, body := w.request("GET", "/api/v1/graph?format="+format, nil)
+			if status != http.StatusOK || !strings.HasPrefix(string(body), want) || !strings.Contains(string(body), "queue") {
+				t.Errorf("%s: %d %s", format, status, body)
+			}
 		}
 		status, body := w.request("GET", "/api/v1/graph?format=png", nil)
 		var problem registry.Problem
