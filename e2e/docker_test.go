@@ -195,20 +195,26 @@ var containerCount = struct {
 // runContainer starts a container in the background. options are those of docker run, image and command.
 func runContainer(t *testing.T, name string, options ...string) *container {
 	t.Helper()
+	c := createContainer(t, name, options...)
+	mustDocker(t, "start", c.id)
+	return c
+}
+
+// createContainer makes a container that is to be started. options are those of docker create, image and command.
+func createContainer(t *testing.T, name string, options ...string) *container {
+	t.Helper()
 	containerCount.Lock()
 	containerCount.n++
 	unique := fmt.Sprintf("cleat-e2e-%s-%s-%d", run, name, containerCount.n)
 	containerCount.Unlock()
-	args := append([]string{"run", "-d", "--name", unique, "--label", dockerLabel + "=" + run}, options...)
-	c := &container{t: t, name: name}
+	c := &container{t: t, name: name, id: unique}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("log of %s:\n%s", name, c.log())
 		}
 		_, _ = docker("rm", "-fv", unique)
 	})
-	c.id = unique
-	mustDocker(t, args...)
+	mustDocker(t, append([]string{"create", "--name", unique, "--label", dockerLabel + "=" + run}, options...)...)
 	return c
 }
 

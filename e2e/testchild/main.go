@@ -5,7 +5,8 @@
 //	testchild exit CODE                         exit with that code
 //	testchild die SIGNAL                        end by that signal (a number)
 //	testchild signals [-end SIGNAL]             print every signal that comes; end at that one (15; 0 is never)
-//	testchild listen [-ignore-term] ADDRESS...  listen and do nothing ("udp:127.0.0.1:53" for UDP)
+//	testchild listen [-ignore-term] ADDRESS...  listen and do nothing ("udp:127.0.0.1:53" for UDP, which echoes)
+//	testchild dial ADDRESS                      connect, and end
 //	testchild orphans COUNT                     leave that many orphans behind, then stay
 //	testchild exec-orphan                       start a process that outlives this one, and end
 //	testchild ps                                print pid, parent, state and name of every process
@@ -41,6 +42,7 @@ func main() {
 		"die":         die,
 		"signals":     signals,
 		"listen":      listen,
+		"dial":        dial,
 		"orphans":     orphans,
 		"exec-orphan": execOrphan,
 		"linger":      linger,
@@ -142,7 +144,11 @@ func listen(args []string) error {
 		var c io.Closer
 		var err error
 		if udp, ok := strings.CutPrefix(address, "udp:"); ok {
-			c, err = net.ListenPacket("udp", udp)
+			var conn net.PacketConn
+			if conn, err = net.ListenPacket("udp", udp); err == nil {
+				c = conn
+				go echo(conn)
+			}
 		} else {
 			c, err = net.Listen("tcp", address)
 		}
@@ -154,6 +160,27 @@ func listen(args []string) error {
 	fmt.Println("ready", len(keep))
 	stay()
 	return nil
+}
+
+func dial(args []string) error {
+	conn, err := net.DialTimeout("tcp", strings.Join(args, " "), 5*time.Second)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}
+
+// echo sends back every datagram.
+func echo(conn net.PacketConn) {
+	const largest = 1 << 16 // bytes of a datagram
+	buffer := make([]byte, largest)
+	for {
+		n, from, err := conn.ReadFrom(buffer)
+		if err != nil {
+			return
+		}
+		_, _ = conn.WriteTo(buffer[:n], from)
+	}
 }
 
 // stay waits for ever. Go would take a select without cases for a deadlock.
