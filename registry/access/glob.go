@@ -44,3 +44,9 @@ func (g glob) match(name string) bool {
 	}
 	return strings.Trim(pattern[p:], "*") == ""
 }
+
+// below reports whether the pattern may match a name that begins with the prefix.
+func (g glob) below(prefix string) bool {
+	fixed, _, open := strings.Cut(string(g), "*")
+	return strings.HasPrefix(fixed, prefix) && len(fixed) > len(prefix) || open && (strings.HasPrefix(prefix, fixed) || strings.HasPrefix(fixed, prefix))
+}

@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"slices"
 
 	"cleat/registry"
 )
@@ -49,6 +50,20 @@ func (g Grant) Any(role Role, namespace string) bool {
 	}
 	for _, r := range g.holder.rules {
 		if r.role >= role && (namespace == "" || covers(r.namespaces, namespace)) {
+			return true
+		}
+	}
+	return false
+}
+
+// AnyBelow reports whether the grant includes the role for any service of a
+// namespace below this one, even one that does not exist yet.
+func (g Grant) AnyBelow(role Role, namespace string) bool {
+	if g.holder == nil || role == None {
+		return false
+	}
+	for _, r := range g.holder.rules {
+		if r.role >= role && slices.ContainsFunc(r.namespaces, func(p glob) bool { return p.below(namespace + "/") }) {
 			return true
 		}
 	}

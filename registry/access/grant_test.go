@@ -78,6 +78,18 @@ func TestGrant(t *testing.T) {
 	}
 }
 
+func TestAnyBelow(t *testing.T) {
+	for pattern, want := range map[glob]bool{"*": true, "dev/*": true, "dev/alice": true, "d*": true, "dev/a*": true, "dev": false, "prod/*": false, "dev/": false, "develop/*": false, "*/x": true} {
+		g := Grant{&holder{rules: []rule{{Read, []glob{pattern}, []glob{"*"}}}}}
+		if got := g.AnyBelow(Read, "dev"); got != want {
+			t.Errorf("%q: got %v", pattern, got)
+		}
+		if g.AnyBelow(Register, "dev") {
+			t.Errorf("%q: another role", pattern)
+		}
+	}
+}
+
 func TestContext(t *testing.T) {
 	if Of(context.Background()).Allows(Read, "default", "web") {
 		t.Error("a context without a grant allows something")

@@ -9,6 +9,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"cleat/registry/access"
 	"cleat/registry/server"
 )
 
@@ -36,6 +37,9 @@ type Registry interface {
 type Config struct {
 	// Registry is where answers come from.
 	Registry Registry
+	// Grant is what whoever asks may see, asked for every query: nobody can show
+	// a token in DNS. nil: everything.
+	Grant func() access.Grant
 	// Domain is below which services have names. Empty: [DefaultDomain].
 	Domain string
 	// Upstreams are resolvers that get the queries for other names, each when
@@ -85,6 +89,9 @@ func New(config Config) (*Server, error) {
 	})
 	s.nameServer = pack(&dns.NS{Hdr: dns.RR_Header{Rrtype: dns.TypeNS}, Ns: "ns." + domain})
 	s.minimal = pack(&dns.HINFO{Hdr: dns.RR_Header{Rrtype: dns.TypeHINFO}, Cpu: "RFC8482"})
+	if config.Grant != nil {
+		s.registry = visible{config.Registry, config.Grant}
+	}
 	s.makeSets = func(l *server.Listing) any { return s.newSets(l) }
 	s.workers.New = func() any { return &worker{server: s} }
 	if len(config.Upstreams) > 0 {
