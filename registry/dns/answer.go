@@ -147,7 +147,7 @@ func (w *worker) below() ([]byte, next) {
 	s, t := w.server, &w.t
 	exists := false
 	if len(t.service) > 0 && len(t.namespace) > 0 {
-		if listing := s.registry.Lookup(t.namespace, t.service); listing != nil {
+		if listing := s.registry.Lookup(t.namespace, t.service); listing != nil && len(listing.Instances) > 0 {
 			chosen := s.sets(listing).choose(t)
 			if chosen.serving() {
 				return w.records(chosen)

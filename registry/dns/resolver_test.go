@@ -66,7 +66,7 @@ func start(t *testing.T, address string, instances ...registry.Instance) *world 
 		}
 	})
 	w := &world{Server: srv, t: t, events: c.Events(), client: c, udp: l.Addr().String()}
-	await(t, "the instances", func() bool { return srv.Lookup([]byte("default"), []byte(instances[0].Service)) != nil })
+	await(t, "the instances", func() bool { return len(srv.Lookup([]byte("default"), []byte(instances[0].Service)).Instances) > 0 })
 	return w
 }
 

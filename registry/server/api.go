@@ -123,26 +123,18 @@ func (s *Server) listSessions(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	grant := access.Of(r.Context())
-	list := registry.SessionList{Sessions: []registry.SessionDetail{}}
-	s.event(func(c *core) {
-		for _, session := range c.sessions {
-			if !grant.Allows(access.Read, session.id.namespace, "") {
-				continue
-			}
-			list.Sessions = append(list.Sessions, c.detail(session))
-		}
+	list := s.Sessions()
+	list = slices.DeleteFunc(list, func(d registry.SessionDetail) bool {
+		return !grant.Allows(access.Read, d.Namespace, "")
 	})
-	slices.SortFunc(list.Sessions, func(a, b registry.SessionDetail) int {
-		return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.ID, b.ID), strings.Compare(a.Session, b.Session))
-	})
-	answerJSON(w, http.StatusOK, list)
+	answerJSON(w, http.StatusOK, registry.SessionList{Sessions: list})
 }
 
-func (c *core) detail(s *session) registry.SessionDetail {
+func (c *core) detail(s *session, now time.Time) registry.SessionDetail {
 	d := registry.SessionDetail{
 		Session: s.name(), ID: s.id.id, Namespace: s.id.namespace, Zone: s.zone, Peer: s.peer,
-		Connected: registry.InMilliseconds(c.now.Sub(s.connected)),
-		Silent:    registry.InMilliseconds(max(0, c.now.Sub(c.start)-time.Duration(s.heard.Load()))),
+		Connected: registry.InMilliseconds(now.Sub(s.connected)),
+		Silent:    registry.InMilliseconds(max(0, now.Sub(c.start)-time.Duration(s.heard.Load()))),
 		Provides:  ids(s.provides), Requires: make([]registry.Required, 0, len(s.requires)), Report: s.report,
 	}
 	if d.Provides == nil {

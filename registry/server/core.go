@@ -36,6 +36,16 @@ type core struct {
 	namespaces map[string]map[string]*service
 	views      map[string]*view // by canonical filter
 
+	journal   journal
+	doing     Cause // who or what is behind the event under way; empty: its launcher
+	marks     map[identity]*mark
+	timed     []*instance // those of the instances that the server keeps with deadlines
+	keptCount int
+	maxKept   int
+	totals    totals
+	catalogs  map[string]*Catalog // by namespace; only those that somebody asked for
+	noCatalog *Catalog
+
 	dirty   []*view    // that the event under way has changed
 	fresh   []*session // to which complete views are due
 	encoded []*view    // that keep their complete view encoded
@@ -61,6 +71,9 @@ func newCore(name string, log *slog.Logger, now time.Time, w *time.Duration) *co
 		namespaces: make(map[string]map[string]*service),
 		views:      make(map[string]*view),
 		index:      newIndex(now),
+		marks:      make(map[identity]*mark),
+		maxKept:    DefaultMaxRegistrations,
+		catalogs:   make(map[string]*Catalog),
 	}
 	c.beat.every = minBeat
 	c.sweep.last = now
@@ -70,7 +83,10 @@ func newCore(name string, log *slog.Logger, now time.Time, w *time.Duration) *co
 	c.held.all = make(map[*instance]struct{})
 	c.drains.all = make(map[*drain]struct{})
 	c.held.sockets = make(map[string]*instance)
+	c.journal.base = c.revision
+	c.happened(Event{Kind: KindServer, Cause: CauseBegan})
 	c.startWarming(w)
+	c.publish()
 	return c
 }
 
@@ -111,6 +127,8 @@ func (c *core) end() time.Time {
 	clear(c.fresh)
 	c.fresh = c.fresh[:0]
 	c.changing = false
+	c.doing = ""
+	c.publish()
 	return c.next
 }
 

@@ -36,6 +36,7 @@ func (c *core) declare(s *session, d registry.Declare, filters []registry.Filter
 	}
 	if first {
 		c.returned(s)
+		c.remind(s)
 	}
 }
 
@@ -50,6 +51,8 @@ func (c *core) admit(s *session, d registry.Declare, id identity, key keyHash) {
 	if s.known {
 		c.warmingKnown(d.Known.Duration())
 	}
+	c.totals.sessions++
+	c.tellSession(s, KindSession, CauseBegan, "")
 	if c.verbose {
 		c.log.Debug("a session begins", "launcher", id.id, "namespace", id.namespace, "session", s.name(), "peer", s.peer)
 	}
@@ -107,7 +110,7 @@ func (c *core) provide(s *session, wanted []registry.Instance, first bool) map[s
 	}
 	s.provides = provides
 	for i := range rest {
-		c.remove(i, registry.WhyLeft)
+		c.remove(i, registry.WhyLeft, CauseWithdrawn, "")
 	}
 	return since
 }
@@ -125,23 +128,28 @@ func (c *core) upsert(s *session, w registry.Instance, i *instance) *instance {
 	}
 	c.evict(w, i)
 	if i != nil && i.shown.Service != w.Service {
-		c.remove(i, registry.WhyLeft)
+		c.remove(i, registry.WhyLeft, CauseReplaced, "declared as another service by the launcher "+s.id.id)
 		i = nil
 	}
 	if i == nil {
-		i = &instance{shown: w, declared: w.Status, key: s.key, launcher: s.id, owner: s}
-		c.insert(i)
-		if !w.Status.Serving() && (!brandNew || c.warming.on) {
+		i = &instance{shown: w, declared: w.Status, said: w.Reason, key: s.key, launcher: s.id, owner: s}
+		c.enter(i, "", "")
+		if !i.shown.Status.Serving() && (!brandNew || c.warming.on) {
 			c.hide(i)
 		}
 		c.reconsider(i.service)
 		return i
 	}
-	if i.owner == nil {
-		c.unhold(i)
-	}
 	replaced := i.key != s.key
+	moved := i.owner == nil && (replaced || i.kept != nil)
+	if i.owner == nil {
+		c.confirm(i)
+		c.keep(i, nil)
+	}
 	i.owner, i.key, i.launcher = s, s.key, s.id
+	if moved {
+		c.tell(i, KindMoved, CauseReplaced, "declared by the launcher "+s.id.id)
+	}
 	c.redeclare(i, w, replaced)
 	return i
 }
@@ -150,28 +158,48 @@ func (c *core) upsert(s *session, w registry.Instance, i *instance) *instance {
 func (c *core) redeclare(i *instance, w registry.Instance, replaced bool) {
 	was, wasWhy := i.shown.Status, i.why()
 	before := i.declared
-	i.declared = w.Status
+	i.declared, i.said = w.Status, w.Reason
 	c.declaredInDrain(i, replaced)
 	c.judgeCritical(i, before)
-	w.Status = i.status()
+	c.reshow(i, w, was, wasWhy)
+}
+
+// reshow shows a new form of an instance that was shown with the status was.
+func (c *core) reshow(i *instance, w registry.Instance, was registry.Status, wasWhy registry.Why) {
+	w.Status, w.Reason = i.status(), i.reason()
 	c.show(i, w)
 	if s := i.shown.Status; !s.Serving() && (i.why() != wasWhy || i.hidden == 0 && s != was) {
 		c.hide(i)
 	}
-	if i.shown.Status.Serving() {
+	if i.shown.Status.Serving() || i.mark != nil && i.drain == nil && i.declared.Serving() {
 		c.setGrant(i, nil)
 	}
+}
+
+// overlay shows an instance anew when what lies over its own status has changed.
+func (c *core) overlay(i *instance) {
+	c.reshow(i, i.shown, i.shown.Status, i.why())
 }
 
 // status returns what consumers are shown.
 func (i *instance) status() registry.Status {
 	switch {
-	case i.drain != nil:
+	case i.mark != nil:
+		return registry.Maintenance
+	case i.drain != nil, i.drained:
 		return registry.Draining
 	case i.masked && i.declared == registry.Critical:
 		return i.before
 	}
 	return i.declared
+}
+
+// reason returns why, for people.
+func (i *instance) reason() string {
+	if i.mark != nil && i.mark.reason != "" {
+		return i.mark.reason
+	}
+	return i.said
 }
 
 // require makes the session's views those of the statement.

@@ -9,6 +9,11 @@
 // whole again as soon as its launchers are back, because they state everything
 // again.
 //
+// An instance without a launcher is registered by an operation of [Server], which
+// the HTTP interfaces call ([Registration]). Those who read without a session see
+// the same registry through [Listing], [Catalog], [Event], [Graph] and [Story],
+// each with a sign for when it is no longer true.
+//
 // # What it is not
 //
 // No database: nothing outlives the process. No health checker: launchers say
@@ -30,18 +35,21 @@
 //	+---------------------------------+
 //	| core.go begins and ends events  |          pure: no I/O, no clock,
 //	| declare.go, identity.go         |          no goroutine
+//	| registration.go, kept.go,       |
+//	| operate.go                      |
 //	| service.go, instance.go, view.go|
 //	| drain.go, await.go, grant.go    |
 //	| loss.go, held.go, sweep.go,     |
-//	| warming.go                      |
+//	| warming.go, journal.go          |
 //	+---------------------------------+
+//	   ^ lookup.go, catalog.go, graph.go, story.go, stats.go: looks from outside
 //
 // Everything that happens is an event of the core, under the server's mutex.
 // An event changes records and notes which views it touched; when it ends, each
 // of these is encoded once, and the same bytes go into the outbox of everybody
 // who shares the filter. State machines are drawn at their types: [session],
 // [instance], [subscription], [outbox], [link], [claim], [drain],
-// [heldInstances], [warming].
+// [heldInstances], [warming], [Registration], [mark].
 //
 // # Guarantees
 //
@@ -66,6 +74,8 @@
 //     what is missing nothing may be concluded.
 //   - An id belongs to one living launcher. Who has the same key succeeds it, who
 //     has another must wait for its end.
+//   - What happened to an instance is remembered with its cause, also when it is
+//     gone, for the latest 16,384 events of all instances and sessions together.
 //   - Everything from outside is bounded: sessions, connections, the size of
 //     messages and the time that one may take, queries, waits. Garbage costs the
 //     session that sends it, and no other.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -194,7 +195,7 @@ func (c *core) hideOne(d *drain, i *instance) {
 	c.setGrant(i, d)
 	s.count(i, 1)
 	next := i.shown
-	next.Status = registry.Draining
+	next.Status = i.status()
 	c.show(i, next)
 	c.hide(i)
 
@@ -306,6 +307,17 @@ func (c *core) finish(d *drain) {
 	}
 	c.log.Info("drained", "instances", m.IDs, "launcher", d.session.id.id, "in_place", d.inPlace,
 		"took", took, "applied", m.Applied, "by", d.names, "pending", m.Pending, "blind", m.Blind)
+	c.totals.drains++
+	if len(m.Pending) > 0 {
+		c.totals.pendingDrains++
+	}
+	for _, i := range d.instances {
+		why := fmt.Sprintf("%d acknowledged in %v", m.Applied, took)
+		if len(m.Pending) > 0 {
+			why += fmt.Sprintf(", %d did not", len(m.Pending))
+		}
+		c.tell(i, KindDrained, "", why)
+	}
 	d.session.send(registry.ServerMessage{Drained: &m})
 	c.over(d)
 }

@@ -33,7 +33,7 @@ func (c *core) needs() (launchers []graph.Launcher, services []graph.Service) {
 		if !s.declared || s.ended {
 			continue
 		}
-		l := graph.Launcher{Namespace: s.id.namespace, ID: s.id.id, Requires: c.detail(s).Requires}
+		l := graph.Launcher{Namespace: s.id.namespace, ID: s.id.id, Requires: c.detail(s, c.now).Requires}
 		for _, i := range s.provides {
 			l.Services = append(l.Services, i.shown.Service)
 		}

@@ -26,7 +26,11 @@ func (c *core) hold(i *instance, as holding, till time.Time) {
 	if i.held == notHeld {
 		i.service.heldNow++
 	}
+	if i.held != as {
+		c.tell(i, KindHeld, causeOfHold[as], "")
+	}
 	i.held, i.heldTill = as, till
+	c.touched(i.service)
 	c.held.all[i] = struct{}{}
 	if as == heldCritical {
 		i.masked = true // and stays so when its session is lost as well
@@ -44,6 +48,7 @@ func (c *core) unhold(i *instance) {
 	if i.held == notHeld {
 		return
 	}
+	c.touched(i.service)
 	i.held, i.masked = notHeld, false
 	i.service.heldNow--
 	delete(c.held.all, i)
@@ -59,8 +64,16 @@ func (c *core) evict(w registry.Instance, same *instance) {
 		return
 	}
 	if i := c.held.sockets[socketOf(w)]; i != nil && i != same {
-		c.remove(i, registry.WhyLost)
+		c.remove(i, registry.WhyLost, CauseReplaced, "its address and port were declared again, by "+w.ID)
 	}
+}
+
+// confirm ends a hold because the instance is there.
+func (c *core) confirm(i *instance) {
+	if i.held != notHeld {
+		c.tell(i, KindConfirmed, "", "")
+	}
+	c.unhold(i)
 }
 
 // preserve begins self-preservation, or finds that it is on.
@@ -68,6 +81,7 @@ func (c *core) preserve(cause string) {
 	if !c.held.preserving {
 		c.held.preserving = true
 		c.held.count = 0
+		c.happened(Event{Kind: KindPreserving, Cause: CauseBegan, Why: cause})
 		c.log.Warn("self-preservation begins: what was lost is held", "cause", cause, "at_most", maxHeld)
 	}
 }
@@ -79,7 +93,7 @@ func (c *core) release() {
 			continue
 		}
 		if i.held != heldCritical {
-			c.remove(i, registry.WhyLost)
+			c.remove(i, registry.WhyLost, i.lostBy(), i.lostWhy())
 			continue
 		}
 		c.unhold(i)
@@ -97,6 +111,7 @@ func (c *core) release() {
 		}
 	}
 	c.held.preserving = false
+	c.happened(Event{Kind: KindPreserving, Cause: CauseOver})
 	c.log.Info("self-preservation ends", "held", c.held.count)
 }
 
@@ -108,7 +123,7 @@ func (c *core) judgeCritical(i *instance, before registry.Status) {
 	if i.declared != registry.Critical {
 		delete(s.turned, i.shown.ID)
 		if i.held == heldCritical {
-			c.unhold(i)
+			c.confirm(i)
 		}
 		return
 	}

@@ -57,9 +57,16 @@ func (s *Server) newHTTP() *http.Server {
 	get("/debug/pprof/{name...}", s.profile)
 	mux.HandleFunc(loginPath, s.logIn)
 	mux.HandleFunc(logoutPath, s.logOut)
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		problem(w, http.StatusNotFound, "there is nothing at this path", "see /api/v1/services, /api/v1/services/{name}, /api/v1/sessions, /api/v1/graph, /healthz and /readyz")
-	})
+	root := false
+	for _, f := range s.faces {
+		mux.Handle(f.pattern, f.handler)
+		root = root || f.pattern == "/"
+	}
+	if !root {
+		mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+			problem(w, http.StatusNotFound, "there is nothing at this path", "see /api/v1/services, /api/v1/services/{name}, /api/v1/sessions, /api/v1/graph, /healthz and /readyz")
+		})
+	}
 	var requests atomic.Int64
 	return &http.Server{
 		Handler:           s.guard(mux),

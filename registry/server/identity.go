@@ -158,6 +158,8 @@ func (c *core) fence(old, successor *session) {
 		i.owner = successor
 	}
 	successor.provides = append(successor.provides, provides...)
+	c.totals.fenced++
+	c.tellSession(old, KindEnded, CauseFenced, "taken over by "+successor.name())
 	old.expel(registry.CodeFenced, "another connection of this launcher has taken over")
 	c.log.Info("a session took over from an earlier one of its launcher", "launcher", old.id.id, "namespace", old.id.namespace, "from", old.name(), "to", successor.name())
 }

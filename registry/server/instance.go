@@ -43,6 +43,12 @@ type instance struct {
 	held     holding
 	heldTill time.Time
 
+	said    string // the reason that was declared
+	kept    *kept  // by the server; nil: a launcher's
+	mark    *mark  // in maintenance; nil: not
+	drained bool   // an operator drains it; only of one that the server keeps
+	event   uint64 // the number of its last event
+
 	before registry.Status   // the status it had before it turned critical
 	masked bool              // it is shown as before, although it is critical
 	hidden registry.Revision // of the last explicit drop; 0: shown since
@@ -62,7 +68,13 @@ const (
 	heldLost             // its session is lost, with too many others
 	heldWaking           // its session was found closed when the server woke
 	heldCritical         // it is critical, with all others of its service
+	heldRestored         // known from before the server's start
 )
+
+// causeOfHold says what a hold is against.
+var causeOfHold = map[holding]Cause{
+	heldLost: CauseLost, heldWaking: CauseAway, heldCritical: CauseCritical, heldRestored: CauseUnconfirmed,
+}
 
 func (i *instance) identity() identity {
 	return identity{i.shown.Namespace, i.shown.ID}

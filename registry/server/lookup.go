@@ -18,12 +18,34 @@ import (
 // next [Server.Lookup] returns another one. So two lookups that return the same
 // pointer say the same, and what a reader made of a listing may be kept with it.
 type Listing struct {
-	// Instances are all of the service, whatever their status, in no order.
-	// There is at least one.
+	// Instances are all of the service, whatever their status, in no order. A
+	// service of which the server knows nothing has none.
 	Instances []registry.Instance
+	// Revision is that of the last change of the service, its end included. It
+	// never goes back. That of a service without instances may grow although
+	// nothing has changed.
+	Revision registry.Revision
+	// Notes are what there is to say of some of the instances, by id. nil when
+	// there is nothing.
+	Notes map[string]Note
 
-	derived sync.Map // what readers made of it, by reader
+	changed signal
+	routed  atomic.Bool // somebody has it who routes traffic by it
+	derived sync.Map    // what readers made of it, by reader
 }
+
+// Note is what a listing says of an instance that is not an ordinary one of a
+// launcher.
+type Note struct {
+	Source string          // who registered it, if no launcher did; see [Registration]
+	Held   bool            // it is shown although its session is lost, or although it is critical
+	Actual registry.Status // what it is, which is not what it is shown as while it is held
+}
+
+// Changed returns a channel that is closed when the service is no longer as
+// listed. It may also be closed when nothing has changed: then another look has
+// the same instances, and for a service without any a larger revision at most.
+func (l *Listing) Changed() <-chan struct{} { return l.changed.wait() }
 
 // Derived returns what the reader made of the listing, and lets it make that if
 // it has not yet. It lives as long as the listing. make may be called more than
@@ -39,30 +61,49 @@ func (l *Listing) Derived(reader any, make func(*Listing) any) any {
 // ServiceName names a service.
 type ServiceName struct{ Namespace, Service string }
 
-// Lookup returns what is known of a service, or nil when it has no instance.
-// The names are in lower case. Who asks cannot acknowledge a drain, and is
-// noted as such a reader of the service.
+// Lookup returns what is known of a service, for somebody who routes traffic by
+// it: such a reader cannot acknowledge a drain, and is noted as one of the
+// service; for as long as it waits for [Listing.Changed], too. The names are in
+// lower case. The result is never nil.
 //
 // It waits for nothing while the service stays as it is: no event of the
 // registry delays it. It may be called at any time, by any goroutine.
 func (s *Server) Lookup(namespace, service []byte) *Listing {
+	return s.look(namespace, service, true)
+}
+
+// Look is [Server.Lookup] for somebody who only shows what there is: a page, a
+// metric, a list of targets. It makes no drain wait.
+func (s *Server) Look(namespace, service string) *Listing {
+	return s.look([]byte(namespace), []byte(service), false)
+}
+
+// nothing is the listing of every service before the server serves.
+var nothing = &Listing{}
+
+func (s *Server) look(namespace, service []byte, routes bool) *Listing {
 	x := s.index.Load()
 	if x == nil {
-		return nil
+		return nothing
 	}
 	var space [128]byte
-	record := x.find(append(append(append(space[:0], namespace...), ' '), service...))
+	key := append(append(append(space[:0], namespace...), ' '), service...)
+	record, none := x.find(key)
 	if record == nil {
-		return nil
+		return none
 	}
-	// First the note, then the look: see lookup.readLately.
-	record.lookup.note(time.Since(x.start))
+	if routes { // first the note, then the look: see lookup.readLately
+		record.lookup.note(time.Since(x.start))
+	}
 	l := record.lookup.listing.Load()
 	if l == nil {
-		l = s.list(record)
+		if l = s.list(record); l == nil { // it has just lost its last instance
+			_, none = x.find(key)
+			return none
+		}
 	}
-	if len(l.Instances) == 0 {
-		return nil // it has just lost its last one
+	if routes && !l.routed.Load() {
+		l.routed.Store(true)
 	}
 	return l
 }
@@ -110,19 +151,37 @@ func (s *Server) Warming() bool {
 	return x == nil || x.warming.Load()
 }
 
-// list makes the listing of a service, unless somebody else just has.
+// list makes the listing of a service, unless somebody else just has. It is nil
+// when the service has no instance.
 func (s *Server) list(record *service) *Listing {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if l := record.lookup.listing.Load(); l != nil {
 		return l
 	}
-	l := &Listing{Instances: make([]registry.Instance, 0, len(record.instances))}
+	if len(record.instances) == 0 {
+		return nil
+	}
+	l := &Listing{Instances: make([]registry.Instance, 0, len(record.instances)), Revision: record.revision}
 	for _, i := range record.instances {
 		l.Instances = append(l.Instances, i.shown)
+		if note := i.note(); note.Held || note.Source != "" {
+			if l.Notes == nil {
+				l.Notes = make(map[string]Note)
+			}
+			l.Notes[i.shown.ID] = note
+		}
 	}
 	record.lookup.listing.Store(l)
 	return l
+}
+
+func (i *instance) note() Note {
+	n := Note{Held: i.held != notHeld, Actual: i.actual()}
+	if i.kept != nil {
+		n.Source = i.kept.Source
+	}
+	return n
 }
 
 // lookup is the side of a service that readers without a session see. It is
@@ -144,14 +203,25 @@ func (l *lookup) note(at time.Duration) { l.read.Store(int64(max(at, 1))) }
 // takes the listing away first: a reader notes itself before it looks, so who
 // got the listing is seen here, and who is not seen here gets another one.
 func (l *lookup) readLately(at time.Duration) bool {
-	l.listing.Store(nil)
+	waiting := l.expire()
 	read := l.read.Load()
-	return read != 0 && at-time.Duration(read) < blindFor
+	return waiting || read != 0 && at-time.Duration(read) < blindFor
+}
+
+// expire takes the listing away. It reports whether somebody who routes by it
+// may be waiting for that.
+func (l *lookup) expire() bool {
+	old := l.listing.Swap(nil)
+	if old == nil {
+		return false
+	}
+	waited := old.changed.waited()
+	old.changed.end()
+	return waited && old.routed.Load()
 }
 
 // counted is told of every form of an instance that begins or ends to be shown.
 func (l *lookup) counted(s *service, i registry.Instance, by int) {
-	l.listing.Store(nil)
 	if !i.Status.Serving() {
 		return
 	}
@@ -205,6 +275,7 @@ type index struct {
 type shard struct {
 	mu       sync.RWMutex
 	services map[string]*service
+	none     *Listing // of all services that are not here; another one when one comes or goes
 }
 
 func newIndex(start time.Time) *index {
@@ -214,6 +285,7 @@ func newIndex(start time.Time) *index {
 	}
 	for n := range x.shards {
 		x.shards[n].services = make(map[string]*service)
+		x.shards[n].none = &Listing{Revision: registry.FirstRevision(start)}
 	}
 	return x
 }
@@ -222,12 +294,13 @@ func (x *index) shard(key []byte) *shard {
 	return &x.shards[maphash.Bytes(x.seed, key)%indexShards]
 }
 
-// find returns the service with this key: namespace, a space, name.
-func (x *index) find(key []byte) *service {
+// find returns the service with this key: namespace, a space, name; or the
+// listing of one that has no instance.
+func (x *index) find(key []byte) (*service, *Listing) {
 	s := x.shard(key)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.services[string(key)]
+	return s.services[string(key)], s.none
 }
 
 // put enters a service, or takes it out.
@@ -242,7 +315,10 @@ func (x *index) put(s *service, in bool) {
 	} else {
 		delete(part.services, string(key))
 	}
+	none := part.none
+	part.none = &Listing{Revision: max(none.Revision, s.revision)}
 	part.mu.Unlock()
+	none.changed.end()
 
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -36,6 +36,7 @@ type departure struct {
 	name      string
 	at        time.Time
 	cause     string
+	expired   bool // it was silent for too long
 	waking    bool // found when the server woke
 	returned  bool // its launcher is back
 	instances []*instance
@@ -63,7 +64,12 @@ type losses struct {
 
 // closed is called when a connection has ended. left says that it was closed
 // with code 1000; otherwise cause says how it ended, for the log.
-func (c *core) closed(s *session, left bool, cause string) {
+func (c *core) closed(s *session, left bool, cause string) { c.conclude(s, left, cause, false) }
+
+// expire ends a session that was silent for too long.
+func (c *core) expire(s *session, cause string) { c.conclude(s, false, cause, true) }
+
+func (c *core) conclude(s *session, left bool, cause string, expired bool) {
 	if s.ended {
 		return
 	}
@@ -74,15 +80,26 @@ func (c *core) closed(s *session, left bool, cause string) {
 	provides := s.provides
 	s.provides = nil
 	d := c.detach(s)
+	switch {
+	case left:
+		c.totals.left++
+		c.tellSession(s, KindEnded, CauseLeft, "")
+	case expired:
+		c.totals.expired++
+		c.tellSession(s, KindEnded, CauseExpired, cause)
+	default:
+		c.totals.lost++
+		c.tellSession(s, KindEnded, CauseLost, cause)
+	}
 	if left {
 		if c.verbose {
 			c.log.Debug("a session left", "launcher", s.id.id, "namespace", s.id.namespace, "session", s.name())
 		}
 		for _, i := range provides {
-			c.remove(i, registry.WhyLeft)
+			c.remove(i, registry.WhyLeft, CauseLeft, "")
 		}
 	} else {
-		c.lose(d, provides, cause)
+		c.lose(d, provides, cause, expired)
 	}
 	c.grantClaims(func(cl *claim) bool { return cl.against == s })
 }
@@ -111,8 +128,9 @@ func (c *core) detach(s *session) *departure {
 }
 
 // lose makes orphans of a session's instances.
-func (c *core) lose(d *departure, provides []*instance, cause string) {
+func (c *core) lose(d *departure, provides []*instance, cause string, expired bool) {
 	d.cause = cause
+	d.expired = expired
 	d.waking = c.now.Before(c.sweep.wokeTill)
 	for _, i := range provides {
 		i.owner, i.loss = nil, d
@@ -166,7 +184,7 @@ func (c *core) adopt(s *session) {
 	for _, i := range d.instances {
 		if d.has(c, i) {
 			i.owner = s
-			c.unhold(i)
+			c.confirm(i)
 			s.provides = append(s.provides, i)
 		}
 	}
@@ -212,7 +230,7 @@ func (c *core) gather() {
 			}
 			switch {
 			case i.drains():
-				c.remove(i, registry.WhyLost) // everybody has been told already
+				c.remove(i, registry.WhyLost, i.lostBy(), i.lostWhy()) // everybody has been told already
 			case d.waking:
 				c.hold(i, heldWaking, c.now.Add(registry.ReconnectCap+time.Second))
 			default:
@@ -231,9 +249,27 @@ func (c *core) gather() {
 			continue
 		}
 		c.mark(&i.service.dropped, i)
-		c.remove(i, registry.WhyLost)
+		c.remove(i, registry.WhyLost, i.lostBy(), i.lostWhy())
 	}
 	c.logLost(gathered, held, len(orphans)-held)
+}
+
+// lostBy and lostWhy say why an instance is lost whose session is.
+func (i *instance) lostBy() Cause {
+	switch {
+	case i.held == heldRestored:
+		return CauseUnconfirmed
+	case i.loss != nil && i.loss.expired:
+		return CauseExpired
+	}
+	return CauseLost
+}
+
+func (i *instance) lostWhy() string {
+	if i.loss == nil {
+		return ""
+	}
+	return i.loss.cause
 }
 
 // sessionsLost returns how many of the server's sessions were lost within the
@@ -268,7 +304,7 @@ func (c *core) serviceLost(s *service) bool {
 // drains reports whether the instance is on its way out. Such a one is never
 // held: its consumers have been told to do without it.
 func (i *instance) drains() bool {
-	return i.drain != nil || i.declared == registry.Draining
+	return i.drain != nil || i.drained || i.declared == registry.Draining
 }
 
 func (c *core) logLost(gathered []*departure, held, dropped int) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,6 +45,9 @@ type Config struct {
 	Warming *time.Duration
 	// MaxSessions bounds the sessions. 0: [DefaultMaxSessions].
 	MaxSessions int
+	// MaxRegistrations bounds the instances without a launcher. 0:
+	// [DefaultMaxRegistrations].
+	MaxRegistrations int
 	// Log gets a line for what matters: losses, drains, self-preservation,
 	// warming. nil: nothing is logged.
 	Log *slog.Logger
@@ -68,6 +72,7 @@ type Server struct {
 	open   map[*link]struct{}
 	ending bool
 	links  sync.WaitGroup // readers and writers; nothing is added once ending
+	faces  []face         // what is mounted beside the server's own paths
 }
 
 // New returns a server that does nothing until Serve is called. The error says
@@ -79,6 +84,10 @@ func New(config Config) (*Server, error) {
 	if config.Warming != nil && *config.Warming < 0 {
 		return nil, fmt.Errorf("warming is to last %v; expected a positive duration, or 0 for none", *config.Warming)
 	}
+	if config.MaxRegistrations < 0 {
+		return nil, fmt.Errorf("the number of registrations is limited to %d; expected a positive number, or 0 for %d", config.MaxRegistrations, DefaultMaxRegistrations)
+	}
+	config.MaxRegistrations = cmp.Or(config.MaxRegistrations, DefaultMaxRegistrations)
 	config.Name = cmp.Or(config.Name, "cleatd")
 	config.MaxSessions = cmp.Or(config.MaxSessions, DefaultMaxSessions)
 	if config.Log == nil {
@@ -96,13 +105,18 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		listener.Close()
 		return errors.New("the server has been started already")
 	}
-	s.core = newCore(s.config.Name, s.log, time.Now(), s.config.Warming)
-	s.index.Store(s.core.index)
-	s.due = s.core.next
+	c := newCore(s.config.Name, s.log, time.Now(), s.config.Warming)
+	c.maxKept = s.config.MaxRegistrations
+	s.mu.Lock()
+	s.core, s.due = c, c.next
+	s.mu.Unlock()
+	s.index.Store(c.index)
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	h := s.newHTTP()
+	// Who waits for a change is not kept waiting by a server that ends.
+	h.BaseContext = func(net.Listener) context.Context { return ctx }
 	failed := make(chan error, 1)
 	var work sync.WaitGroup
 	work.Go(func() { failed <- h.Serve(listener) })
@@ -126,6 +140,23 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	return err
 }
 
+// face is a handler that others mount.
+type face struct {
+	pattern string
+	handler http.Handler
+}
+
+// Handle mounts a handler on the server's port, behind its guard, as
+// [http.ServeMux.Handle] does; "/" takes everything that has no other. A
+// request's context ends when the server does. Call it before Serve; it panics
+// where a pattern is none.
+func (s *Server) Handle(pattern string, handler http.Handler) {
+	s.faces = append(s.faces, face{pattern, handler})
+}
+
+// lasting reports whether what is registered outlives the server.
+func (s *Server) lasting() bool { return false }
+
 // sayGoodbye sends every session away.
 func (s *Server) sayGoodbye() {
 	bye := messageFrame(registry.ServerMessage{Bye: &registry.Bye{}})
@@ -143,7 +174,7 @@ func (s *Server) sayGoodbye() {
 func (s *Server) event(happen func(*core)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ending {
+	if s.core == nil || s.ending {
 		return // what happens to a server that stops is no event of the registry
 	}
 	s.core.begin(time.Now())

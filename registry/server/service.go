@@ -27,6 +27,9 @@ type service struct {
 	dropped map[string]time.Time // those of them that are gone
 	turned  map[string]time.Time // ids of instances that turned critical within the last beat
 
+	revision registry.Revision // of the last change of an instance
+	summary  *Summary          // nil until somebody asks
+
 	drains []*drain // that wait for consumers of this service
 	queue  []*drain // in-place drains that wait for a grant
 
@@ -97,6 +100,14 @@ const maxServiceSize = registry.MaxServerMessage - 1<<20
 // hasRoom reports whether the service of an instance can take it, in place of
 // same if that is not nil, and tells the session when not.
 func (c *core) hasRoom(by *session, w registry.Instance, same *instance) bool {
+	if c.fits(w, same) {
+		return true
+	}
+	by.refuse(registry.CodeTooMany, w.ID, fmt.Sprintf("the service %s has no room for the instance %s: all of them must fit into a message of %d bytes", w.Service, w.ID, registry.MaxServerMessage))
+	return false
+}
+
+func (c *core) fits(w registry.Instance, same *instance) bool {
 	s := c.namespaces[w.Namespace][w.Service]
 	if s == nil {
 		return true
@@ -105,11 +116,7 @@ func (c *core) hasRoom(by *session, w registry.Instance, same *instance) bool {
 	if same != nil && same.service == s {
 		size -= sizeOf(same.shown)
 	}
-	if size <= maxServiceSize {
-		return true
-	}
-	by.refuse(registry.CodeTooMany, w.ID, fmt.Sprintf("the service %s has no room for the instance %s: all of them must fit into a message of %d bytes", w.Service, w.ID, registry.MaxServerMessage))
-	return false
+	return size <= maxServiceSize
 }
 
 // sizeOf returns how many bytes the instance takes when it is encoded, at most.
@@ -151,6 +158,26 @@ func (i *instance) stays() bool {
 	return true
 }
 
+// touched notes that something about the service's instances has changed: what
+// readers without a session know of it is over.
+func (c *core) touched(s *service) {
+	c.totals.changes++
+	s.revision = c.change()
+	s.summary = nil
+	s.lookup.expire()
+	c.expireCatalogs(s.namespace)
+}
+
+// enter makes an instance known, with what lies over its own status.
+func (c *core) enter(i *instance, cause Cause, why string) {
+	if m := c.marks[i.identity()]; m != nil {
+		i.mark, m.absent = m, time.Time{}
+	}
+	i.shown.Status, i.shown.Reason = i.status(), i.reason()
+	c.insert(i)
+	c.tell(i, KindAppeared, cause, why)
+}
+
 // insert makes an instance known and shows it.
 func (c *core) insert(i *instance) {
 	s := c.service(i.shown.Namespace, i.shown.Service)
@@ -159,6 +186,8 @@ func (c *core) insert(i *instance) {
 	s.instances[i.shown.ID] = i
 	delete(s.gone, i.shown.ID)
 	s.count(i, 1)
+	c.total(i, 1)
+	c.touched(s)
 	s.lookup.changed(s)
 	for _, v := range s.views {
 		if v.filter.Match(i.shown) {
@@ -182,9 +211,17 @@ func (c *core) show(i *instance, next registry.Instance) {
 		}
 	}
 	s.count(i, -1)
+	c.total(i, -1)
 	i.shown = next
 	s.count(i, 1)
+	c.total(i, 1)
+	c.touched(s)
 	i.json = nil
+	if next.Status != before.Status {
+		c.tell(i, KindStatus, c.doing, next.Reason)
+	} else if !differsInReason(next, before) {
+		c.tell(i, KindChanged, c.doing, "")
+	}
 	told := before.Endpoint().Equal(next.Endpoint())
 	for _, v := range s.views {
 		was := len(in) > 0 && in[0] == v
@@ -206,6 +243,13 @@ func (c *core) show(i *instance, next registry.Instance) {
 	c.reconsider(s)
 }
 
+// differsInReason reports whether two forms of an instance with the same status
+// differ in nothing but its reason.
+func differsInReason(a, b registry.Instance) bool {
+	a.Reason = b.Reason
+	return a.Equal(b)
+}
+
 // hide drops the instance explicitly from every view in which it would be but
 // for its status, also where it never was: a consumer may know it from an
 // earlier connection, or from a server before this one.
@@ -220,11 +264,18 @@ func (c *core) hide(i *instance) {
 	i.hidden = c.change()
 }
 
-// remove forgets an instance.
-func (c *core) remove(i *instance, why registry.Why) {
+// remove forgets an instance. why is for its consumers, cause and text are for
+// people.
+func (c *core) remove(i *instance, why registry.Why, cause Cause, text string) {
 	s := i.service
+	c.tell(i, KindGone, cause, text)
 	s.count(i, -1)
+	c.total(i, -1)
 	c.unhold(i)
+	c.keep(i, nil)
+	if i.mark != nil {
+		i.mark.absent = c.now
+	}
 	for _, v := range s.views {
 		if v.remove(i) {
 			c.drop(v, i, why)
@@ -232,6 +283,7 @@ func (c *core) remove(i *instance, why registry.Why) {
 	}
 	delete(c.instances, i.identity())
 	delete(s.instances, i.shown.ID)
+	c.touched(s)
 	s.lookup.changed(s)
 	if c.warming.on && len(s.gone) < maxGone {
 		if s.gone == nil {

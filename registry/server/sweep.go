@@ -95,6 +95,11 @@ func (c *core) wake() {
 	for d := range c.drains.all {
 		d.shift(away)
 	}
+	for _, i := range c.timed {
+		later(&i.kept.renewed)
+		later(&i.kept.critical)
+	}
+	c.happened(Event{Kind: KindServer, Cause: CauseAway, Why: "for " + away.Round(time.Millisecond).String()})
 	c.sweep.last = c.now
 	c.sweep.wokeTill = c.now.Add(sweepEvery)
 	c.sweep.silent, c.sweep.silentOf = 0, nil
@@ -134,11 +139,13 @@ func (c *core) sweepAll() {
 		}
 	}
 	for _, s := range expired {
-		c.closed(s, false, "silent for "+c.beat.expire(c.now).String())
+		c.expire(s, "silent for "+c.beat.expire(c.now).String())
 		if s.cut != nil {
 			s.cut()
 		}
 	}
+	c.sweepKept()
+	c.sweepMarks()
 	c.release()
 	c.losses.forgetRecent(c.now)
 	for s := range c.losses.services {

@@ -61,6 +61,7 @@ func (c *core) startWarming(least *time.Duration) {
 		c.warming.least = *least
 	}
 	c.schedule(c.warming.end())
+	c.happened(Event{Kind: KindWarming, Cause: CauseBegan})
 	c.log.Info("warming begins: nothing is concluded from what is missing", "at_least", shortWarming)
 }
 
@@ -104,5 +105,6 @@ func (c *core) endWarming() {
 			c.forget(s)
 		}
 	}
+	c.happened(Event{Kind: KindWarming, Cause: CauseOver})
 	c.log.Info("warming ends", "after", c.now.Sub(c.warming.began).Round(time.Millisecond), "sessions", len(c.sessions), "instances", len(c.instances))
 }
