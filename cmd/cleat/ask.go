@@ -39,6 +39,9 @@ var asking = map[string]struct{ line, about, json string }{
 'mysql?tag=primary&zone=eu-1', one on a line, the oldest first. Parameters that say
 what a launcher makes of its view are passed over, but min=: with fewer endpoints than
 that, the exit code is 1.`, "one object, with all that is known of each endpoint"},
+	"graph": {"graph", `Prints who requires whom, in the namespace and around it: what is unmet, what would
+break with what, and cycles. -all is for all namespaces; -dot is for Graphviz, and
+-svg a picture that the server draws.`, "one object, as /api/v1/graph answers"},
 	"watch": {"watch SERVICE", `Prints what a service, or any requirement such as 'web?tag=blue', consists of, and
 then every change of it with its cause, until Ctrl-C (exit code 0). It stays while
 servers come and go.`, "one object on a line for each event"},
@@ -52,6 +55,7 @@ type ask struct {
 	api       client.Config
 	namespace string
 	json      bool
+	drawn     string // the format of a graph that the server draws; empty: none
 }
 
 // errUsage: the command line is wrong, which has been said.
@@ -74,13 +78,15 @@ func (a ask) command(name string, args []string) int {
 		return a.services(ctx)
 	case "resolve":
 		return a.resolve(ctx, rest)
+	case "graph":
+		return a.graph(ctx)
 	default:
 		return a.watch(ctx, rest)
 	}
 }
 
 // parse reads the flags, wherever they stand, and returns the argument that is
-// no flag; empty for services, which takes none.
+// no flag; empty for services and graph, which take none.
 func (a *ask) parse(name string, args []string) (string, error) {
 	about := asking[name]
 	flags := flag.NewFlagSet("cleat "+name, flag.ContinueOnError)
@@ -92,6 +98,13 @@ func (a *ask) parse(name string, args []string) (string, error) {
 	namespace := flags.String("namespace", a.getenv("CLEAT_NAMESPACE"), "")
 	token := flags.String("token", "", "")
 	flags.BoolVar(&a.json, "json", false, "")
+	all := false
+	if name == "graph" {
+		flags.BoolVar(&all, "all", false, "")
+		for _, format := range []string{"dot", "svg"} {
+			flags.BoolFunc(format, "", func(string) error { a.drawn = format; return nil })
+		}
+	}
 	var words []string
 	for {
 		if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
@@ -114,6 +127,9 @@ func (a *ask) parse(name string, args []string) (string, error) {
 	}
 	if err := registry.CheckNamespace(a.namespace); err != nil {
 		return "", err
+	}
+	if all {
+		a.namespace = ""
 	}
 	if err := a.connect(*servers, *token); err != nil {
 		return "", err

@@ -48,6 +48,8 @@ From anywhere that reaches a server:
   cleat resolve REQUIREMENT            print host:port of what a requirement finds now,
                                        such as 'mysql?tag=primary'
   cleat watch SERVICE                  print every change of a service as it happens
+  cleat graph                          print who requires whom, and what is unmet;
+                                       -dot and -svg make a picture of it
 
   cleat version                        print the version
   cleat help                           print this text
@@ -79,7 +81,7 @@ func dispatch(args []string) int {
 		return renderCommand(rest)
 	case "status", "drain", "undrain", "reload", "restart", "set", "report":
 		return tell{out: os.Stdout, errs: os.Stderr, getenv: os.Getenv}.command(name, rest)
-	case "services", "resolve", "watch":
+	case "services", "resolve", "watch", "graph":
 		return ask{out: os.Stdout, errs: os.Stderr, getenv: os.Getenv}.command(name, rest)
 	case "version", "-version", "--version":
 		return show(os.Stdout, "cleat "+version()+" "+runtime.Version()+"\n")

@@ -67,8 +67,36 @@ func (a *API) Sessions(ctx context.Context) (registry.SessionList, error) {
 	return list, err
 }
 
+// Graph returns who requires whom, in a namespace and around it; everywhere, if
+// that is empty.
+func (a *API) Graph(ctx context.Context, namespace string) (registry.Graph, error) {
+	var g registry.Graph
+	err := a.get(ctx, graphPath, inNamespace(namespace), &g)
+	return g, err
+}
+
+// DrawnGraph returns the same as a document that the server makes: svg, a
+// picture, or dot, for Graphviz.
+func (a *API) DrawnGraph(ctx context.Context, namespace, format string) ([]byte, error) {
+	query := inNamespace(namespace)
+	query.Set("format", format)
+	var text []byte
+	err := a.get(ctx, graphPath, query, &text)
+	return text, err
+}
+
+const graphPath = "/api/v1/graph"
+
+func inNamespace(namespace string) url.Values {
+	if namespace == "" {
+		return url.Values{}
+	}
+	return url.Values{"namespace": {namespace}}
+}
+
 // get asks one server after the other; an answer that the question is wrong is
-// an answer, one that the server cannot (5xx) is not the last.
+// an answer, one that the server cannot (5xx) is not the last. What answer
+// points to is JSON, or the bytes themselves.
 func (a *API) get(ctx context.Context, path string, query url.Values, answer any) error {
 	if len(a.config.Servers) == 0 {
 		return errors.New("there is no server to ask")
@@ -108,7 +136,7 @@ func (a *API) ask(ctx context.Context, client *http.Client, server string, targe
 	if err != nil {
 		return err
 	}
-	request.Header.Set("Accept", "application/json")
+	request.Header.Set("Accept", "application/json, */*;q=0.5")
 	if a.config.Token != nil {
 		if token := a.config.Token(); token != "" {
 			request.Header.Set("Authorization", "Bearer "+token)
@@ -139,6 +167,10 @@ func (a *API) ask(ctx context.Context, client *http.Client, server string, targe
 		}
 		problem.Problem.Error, problem.Hint = registry.Cut(problem.Problem.Error), registry.Cut(problem.Hint)
 		return problem
+	}
+	if text, ok := answer.(*[]byte); ok {
+		*text = body
+		return nil
 	}
 	if err := json.Unmarshal(body, answer); err != nil {
 		return fmt.Errorf("the answer of %s is not JSON of the expected form: %w; is it a cleatd?", server, err)

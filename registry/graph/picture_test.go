@@ -168,7 +168,6 @@ func topologies() map[string]*system {
 		"tangle":    tangle(60, 150),
 		"islands":   islands(20),
 		"large":     shop(600, true),
-		"enormous":  shop(1200, false),
 		"triangles": tangle(9, 30),
 	}
 }

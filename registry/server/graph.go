@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"cleat/registry"
+	"cleat/registry/access"
 	"cleat/registry/graph"
 )
 
@@ -63,7 +64,8 @@ func (s *Server) showGraph(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	g := s.Graph()
+	grant := access.Of(r.Context())
+	g := graph.Restrict(s.Graph(), func(namespace, service string) bool { return grant.Allows(access.Read, namespace, service) })
 	if query.Has("namespace") || query.Has("ns") {
 		namespace, ok := namespaceOf(w, query)
 		if !ok {
