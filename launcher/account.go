@@ -42,10 +42,16 @@ func (s *supervisor) startProgress(now time.Time) {
 
 // progress tells what is waited for.
 func (s *supervisor) progress() {
-	if s.life != lifeWaiting || s.begun {
+	now := time.Now()
+	switch {
+	case s.life == lifeHooking:
+		s.log.Info("waiting for the hook PRE_START", "for", round(now.Sub(s.wait.began)))
+		s.wait.next = min(2*s.wait.next, progressMost)
+		s.alarm.at(alarmProgress, now.Add(s.wait.next))
+		return
+	case s.life != lifeWaiting || s.begun:
 		return
 	}
-	now := time.Now()
 	for _, n := range s.waitedFor() {
 		s.log.Info("waiting for a requirement", "alias", n.Alias, "requirement", n.Text, "why", s.why(n), "for", round(now.Sub(s.wait.began)))
 	}
@@ -72,8 +78,8 @@ func (s *supervisor) why(n *need) string {
 
 // report tells the server how things are, when that has changed.
 func (s *supervisor) report() {
-	if s.Client == nil {
-		return
+	if s.Client == nil || s.life == lifeEnding || s.life == lifeOver {
+		return // nobody hears it any more
 	}
 	r := registry.Report{
 		State: string(s.life), Restarts: s.counts.restarts, Renders: s.counts.renders,

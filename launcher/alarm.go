@@ -8,19 +8,22 @@ import "time"
 type alarm int
 
 const (
-	alarmQuiet    alarm = iota // the quiet period after a change is over
-	alarmPoll                  // look at the listening sockets again
-	alarmProgress              // say what is still waited for
-	alarmNeed                  // a requirement's own time is over (optional, fallback, wait, a ghost)
-	alarmRetry                 // try a failed render or action again
-	alarmRestart               // the next restart by change is allowed
-	alarmBackoff               // start the child again after it ended by itself
-	alarmProof                 // a child that offers nothing has run long enough
-	alarmSettled               // the child has had its time to apply a signal
-	alarmDrained               // the drain has taken as long as it may
-	alarmLinger                // look at the established connections again
-	alarmStop                  // the stop has taken as long as it may
-	alarmDeclare               // an address is missing: look for it again
+	alarmQuiet     alarm = iota // the quiet period after a change is over
+	alarmPoll                   // look at the listening sockets again
+	alarmProgress               // say what is still waited for
+	alarmNeed                   // a requirement's own time is over (optional, fallback, wait, a ghost)
+	alarmRetry                  // try a failed render or action again
+	alarmRestart                // the next restart by change is allowed
+	alarmBackoff                // start the child again after it ended by itself
+	alarmProof                  // a child that offers nothing has run long enough
+	alarmSettled                // the child has had its time to apply a signal
+	alarmDrained                // the drain has taken as long as it may
+	alarmLinger                 // look at the established connections again
+	alarmStop                   // the stop has taken as long as it may
+	alarmDeclare                // an address is missing: look for it again
+	alarmHook                   // try a failed PRE_START again
+	alarmCoprocess              // a coprocess is to be started again, or killed
+	alarmTask                   // a task is due
 	alarms
 )
 
@@ -49,6 +52,9 @@ func (d *deadlines) by(a alarm, t time.Time) {
 
 // off clears the alarm.
 func (d *deadlines) off(a alarm) { d.due[a] = time.Time{} }
+
+// offAll clears every alarm.
+func (d *deadlines) offAll() { clear(d.due[:]) }
 
 // isSet reports whether the alarm has a time.
 func (d *deadlines) isSet(a alarm) bool { return !d.due[a].IsZero() }

@@ -94,7 +94,7 @@ func (s *supervisor) quietOver() {
 			return
 		}
 		s.beginBatch()
-	case lifePreparing, lifeHalting:
+	case lifePreparing, lifeHooking, lifeHalting:
 		s.again = true // the start that follows renders anew, or looks again
 	case lifeWaiting:
 		if !s.begun && len(s.waitedFor()) > 0 {

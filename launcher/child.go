@@ -27,7 +27,10 @@ const (
 func (s *supervisor) childEnded(exit process.Exit) {
 	code := s.exitCode(exit.Status())
 	ran := time.Since(s.started.at)
+	s.parting.ended.pid, s.parting.ended.exit = s.child.Pid(), exit
 	s.child, s.exited = nil, nil
+	s.killHook(errChildGone)
+	s.killTasks(errChildGone)
 	s.journal.childEnded(exit.String())
 	s.alarm.off(alarmPoll)
 	s.alarm.off(alarmProof)
@@ -35,19 +38,25 @@ func (s *supervisor) childEnded(exit process.Exit) {
 	switch s.life {
 	case lifeHalting:
 		s.record(code, 0)
+		s.parting.ended.why = s.restart.kind()
 		s.log.Info("the child has ended for a restart", "status", exit.String(), "after", round(time.Since(s.restart.halted)))
 		s.halted()
 		return
 	case lifeRunning, lifeTurning:
 		if s.restarts(exit) {
 			s.record(code, 0)
+			s.parting.ended.why = whyCrash
 			s.crashed(exit, ran)
+			s.postStop()
 			return
 		}
 	}
-	s.record(code, cleanUpTime)
+	s.parting.ended.why = whyExit
+	if s.life.stopping() {
+		s.parting.ended.why = whyStop
+	}
+	s.finish(code, true)
 	s.log.Info("the child has ended", "status", exit.String(), "exit", code)
-	s.life, s.code = lifeOver, code
 }
 
 // restarts reports whether the policy starts the child again after this end.
@@ -66,8 +75,7 @@ func (s *supervisor) crashed(exit process.Exit, ran time.Duration) {
 	if ran >= healthyTime {
 		s.crashes = 0
 	}
-	wait := backoff(s.crashes, leastBackoff, mostBackoff)
-	wait += time.Duration(float64(wait) * backoffJitter * rand.Float64())
+	wait := crashWait(s.crashes)
 	s.crashes++
 	s.counts.restarts++
 	s.log.Warn("the child has ended; it will be started again", "status", exit.String(), "in", round(wait))
@@ -75,10 +83,17 @@ func (s *supervisor) crashed(exit process.Exit, ran time.Duration) {
 	s.alarm.off(alarmRestart)
 	s.endDrain()
 	s.overlay(false)
-	s.life = lifeBackoff
+	s.life, s.hooks.why = lifeBackoff, whyCrash
 	s.alarm.at(alarmBackoff, time.Now().Add(wait))
 	s.childGone()
 	s.acknowledge(s.effective.revisions, "") // nothing runs that could use anything else
+}
+
+// crashWait is how long after its end what has ended by itself is started again,
+// after so many crashes in a row before.
+func crashWait(crashes int) time.Duration {
+	wait := backoff(crashes, leastBackoff, mostBackoff)
+	return wait + time.Duration(float64(wait)*backoffJitter*rand.Float64())
 }
 
 // childGone is what the end of any child means for what comes next.
@@ -101,9 +116,7 @@ func (s *supervisor) backoffOver() {
 
 // end ends the launcher's life without a child, with its own exit code.
 func (s *supervisor) end(code int) {
-	s.code = s.exitCode(code)
-	s.record(s.code, cleanUpTime)
-	s.life = lifeOver
+	s.finish(s.exitCode(code), false)
 }
 
 // exitCode applies CLEAT_MAP_EXIT.

@@ -148,7 +148,7 @@ func (s *supervisor) poll() {
 	if s.child == nil || s.life.stopping() || s.Client == nil {
 		return
 	}
-	all, err := s.Listeners(s.offers.wantsUDP())
+	all, err := s.Listeners(s.offers.wantsUDP(), s.beside())
 	if err != nil {
 		s.say("listeners", slog.LevelWarn, "cannot read which ports are listened on", "cause", err)
 	} else {

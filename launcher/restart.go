@@ -23,6 +23,14 @@ type restart struct {
 
 func (r *restart) why() string { return strings.Join(slices.Concat(r.reasons, r.files), ", ") }
 
+// kind tells hooks why the child is restarted.
+func (r *restart) kind() string {
+	if r.toWait {
+		return whyLoss
+	}
+	return whyRestart
+}
+
 // wantRestart asks for a restart of the child once the distance allows it, or
 // for none any more when what asked for it has gone.
 func (s *supervisor) wantRestart(reasons, files []string) {
@@ -105,8 +113,10 @@ func (s *supervisor) halt() {
 		waited := s.restart.waited || now.Sub(s.dropped) < s.distance.gap
 		s.distance = s.distance.restarted(now, waited)
 	}
-	s.send(s.stopSignalFor(syscall.SIGTERM))
-	s.alarm.at(alarmStop, now.Add(s.set.StopTimeout))
+	kill := s.killTime(now)
+	s.alarm.at(alarmStop, kill)
+	s.parting.signal = s.stopSignalFor(syscall.SIGTERM)
+	s.preStop(s.restart.kind(), kill)
 }
 
 // halted goes on once the child has ended.
@@ -114,9 +124,10 @@ func (s *supervisor) halted() {
 	toWait := s.restart.toWait
 	s.restart = nil
 	s.counts.restarts++
-	s.life = lifeWaiting
+	s.life, s.hooks.why = lifeWaiting, whyRestart
 	s.overlay(false)
 	s.childGone()
+	s.postStop()
 	if toWait {
 		s.waitAgain()
 	}

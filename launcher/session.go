@@ -12,6 +12,9 @@ import (
 
 // heard takes an event of the session.
 func (s *supervisor) heard(event client.Event) {
+	if s.life == lifeEnding {
+		return // it has said goodbye
+	}
 	s.keeper.touch()
 	switch e := event.(type) {
 	case client.Connected:

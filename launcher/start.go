@@ -38,6 +38,8 @@ type started struct {
 	given   map[string]string // alias → host:port that it knows through <ALIAS>_HOST and the like
 	views   map[string]templates.View
 	self    templates.Self
+	// revisions are those of the views that are in effect when it passes.
+	revisions map[string]registry.Revision
 }
 
 // judge looks at every requirement again, and acts on what has become of them.
@@ -117,6 +119,9 @@ func (s *supervisor) advance() {
 			return // nothing has changed since it failed
 		}
 	}
+	if s.hooks.run != nil || s.alarm.isSet(alarmHook) {
+		return // POST_STOP of the last child, or PRE_START has failed
+	}
 	s.prepare()
 }
 
@@ -187,37 +192,50 @@ func (s *supervisor) prepared(r rendered) {
 	if r.err != nil {
 		s.renderFailed(r.err)
 		s.acknowledge(s.next.revisions, r.err.Error())
-		if s.started.command == nil {
+		if s.started.at.IsZero() {
 			return // nothing good to start with yet
 		}
 	} else {
 		s.renderWorked(r)
 	}
 	switch {
-	case s.begun && s.lost():
-		s.waitAgain()
+	case !s.stillWanted():
 		return
-	case !s.begun && len(s.waitedFor()) > 0:
-		return // lost meanwhile
 	case !s.begun && !s.next.same(s.snapshot()) && (s.quiet.due.IsZero() || time.Now().Before(s.quiet.due)):
 		return // moved on meanwhile, and not quiet yet
 	}
 	if r.err != nil {
 		s.log.Warn("starting with the last good configuration")
-		s.start(nil)
-		return
+		s.started.revisions = nil
+	} else {
+		environ, given := s.variables(r.env)
+		s.started = started{
+			at: s.started.at, command: r.command, env: r.env, environ: environ, given: given,
+			views: s.ownViews(), self: s.effective.child.Self, revisions: maps.Clone(s.effective.revisions),
+		}
 	}
-	environ, given := s.variables(r.env)
-	s.started = started{
-		command: r.command, env: r.env, environ: environ, given: given,
-		views: s.ownViews(), self: s.effective.child.Self,
+	if !s.preStart() {
+		s.start()
 	}
-	s.start(maps.Clone(s.effective.revisions))
+}
+
+// stillWanted looks again, after something that took its time, whether nothing
+// stands against a start.
+func (s *supervisor) stillWanted() bool {
+	switch {
+	case s.begun && s.lost():
+		s.waitAgain()
+		return false
+	case !s.begun && len(s.waitedFor()) > 0:
+		return false // lost meanwhile
+	}
+	return true
 }
 
 // start starts the child with what s.started says. When it passes, the views of
 // the revisions are in effect.
-func (s *supervisor) start(revisions map[string]registry.Revision) {
+func (s *supervisor) start() {
+	s.startCoprocesses(startsBefore)
 	child, err := s.Kernel.Start(process.Spec{Args: s.started.command, Env: s.started.environ, User: s.set.User, Main: true})
 	if err != nil {
 		s.log.Error("cannot start the command", "cause", err)
@@ -229,7 +247,7 @@ func (s *supervisor) start(revisions map[string]registry.Revision) {
 	s.started.at = now
 	s.life, s.begun = lifeRunning, true
 	s.unproven = make(map[string]registry.Revision)
-	maps.Copy(s.unproven, revisions)
+	maps.Copy(s.unproven, s.started.revisions)
 	s.log.Info("started", "command", s.started.command[0], "pid", child.Pid())
 	s.offers.started(now)
 	s.alarm.off(alarmProgress)
@@ -238,6 +256,9 @@ func (s *supervisor) start(revisions map[string]registry.Revision) {
 	if s.again || s.dirty || !s.quiet.due.IsZero() {
 		s.alarm.by(alarmQuiet, now.Add(s.set.QuietMin))
 	}
+	s.startCoprocesses(startsAfter)
+	s.scheduleTasks(now)
+	s.postStart()
 }
 
 // proven acknowledges the views that a child was started with once it passes,
@@ -266,6 +287,7 @@ func (s *supervisor) proven() {
 func (s *supervisor) waitAgain() {
 	s.life, s.begun = lifeWaiting, false
 	s.restart, s.unproven = nil, nil
+	s.hooks.why = whyFirst
 	s.consumer.began = time.Now()
 	for _, n := range s.needs {
 		n.reached, n.files.held, n.child.held = false, false, false

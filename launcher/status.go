@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"cleat/launcher/control"
+	"cleat/launcher/settings"
 	"cleat/registry"
 )
 
@@ -22,6 +23,7 @@ func (s *supervisor) status() control.Status {
 		Requires: make([]control.Requirement, 0, len(s.needs)),
 		Render:   s.journal.render, Templates: s.journal.templates(),
 		Actions: append([]control.Action{}, s.journal.actions...),
+		Hooks:   s.hookStatus(), Coprocesses: s.coprocessStatus(), Tasks: s.taskStatus(),
 	}
 	status.Render.Wrote = s.counts.renders
 	if s.Client != nil {
@@ -80,12 +82,17 @@ func (s *supervisor) whyNoChild() string {
 	switch s.life {
 	case lifeBackoff:
 		return "the child has ended (" + s.journal.exit + ") and will be started again"
+	case lifeHooking:
+		return "the child waits for the hook PRE_START, which runs"
 	case lifeWaiting, lifePreparing:
 		if waited := s.waitedFor(); !s.begun && len(waited) > 0 {
 			return fmt.Sprintf("the child waits for %s (%s): %s", waited[0].Alias, waited[0].Text, s.why(waited[0]))
 		}
 		if s.journal.render.Failed != "" {
 			return "the child waits for its configuration: " + s.journal.render.Failed
+		}
+		if s.hooks.failures > 0 {
+			return "the child waits for the hook PRE_START, which failed: " + s.hooks.results[settings.PreStart].Error
 		}
 		return "the child is about to be started"
 	}

@@ -5,14 +5,17 @@ import (
 	"time"
 
 	"cleat/launcher/process"
+	"cleat/launcher/settings"
 )
 
 // stop begins the stop of the container; it is obeyed in every state. A second
 // one hurries.
 //
-//	any state --stop--> draining --drained--> lingering --no connection--> stopping --ended--> over
+//	any state --stop--> draining --drained--> lingering --no connection--> stopping --ended--> ending --> over
 //	                       |                      |                           |
 //	                       +---- second stop, time over, nobody concerned ----+-- time over: KILL
+//
+// Stopping and ending have parts of their own, see [parting].
 func (s *supervisor) stop(sig syscall.Signal) {
 	if s.life.stopping() {
 		s.hurry(sig)
@@ -22,11 +25,14 @@ func (s *supervisor) stop(sig syscall.Signal) {
 	before := s.life
 	s.stopSignal, s.stopAt = sig, now.Add(s.set.StopTimeout)
 	s.log.Info("stopping", "signal", process.SignalName(sig))
-	s.cancel(errStopping) // renders, checks, actions
+	s.cancel(errStopping) // renders, checks, actions, tasks
+	if !s.hooks.runs(settings.PreStop) && !s.hooks.runs(settings.PostStop) {
+		s.killHook(errStopping) // those two belong to a stop
+	}
 	s.abandonBatch()
 	s.restart = nil
 	s.endDrain()
-	for _, a := range []alarm{alarmQuiet, alarmRetry, alarmRestart, alarmBackoff, alarmNeed, alarmProgress, alarmSettled, alarmProof, alarmPoll} {
+	for _, a := range []alarm{alarmQuiet, alarmRetry, alarmRestart, alarmBackoff, alarmNeed, alarmProgress, alarmSettled, alarmProof, alarmPoll, alarmHook, alarmTask} {
 		s.alarm.off(a)
 	}
 	s.acknowledge(s.pending, "") // nothing will use what it offers any more
@@ -35,7 +41,8 @@ func (s *supervisor) stop(sig syscall.Signal) {
 		s.end(signalExit + int(sig))
 	case before == lifeHalting: // told to end already: the restart becomes the stop
 		s.life = lifeStopping
-		s.alarm.by(alarmStop, s.stopAt)
+		s.parting.signal = s.stopSignalFor(sig)
+		s.alarm.by(alarmStop, s.killTime(now))
 	case s.session && s.set.Drain > 0 && len(s.offers.list) > 0:
 		s.life = lifeDraining
 		s.askForGood(now)
@@ -58,15 +65,23 @@ func (s *supervisor) hurry(sig syscall.Signal) {
 	case lifeDraining, lifeLingering:
 		s.log.Info("stopping at once", "signal", process.SignalName(sig))
 		s.terminate()
+	case lifeEnding:
+		if s.stopAt.IsZero() { // the child has ended by itself: this is the first
+			s.stopSignal, s.stopAt = sig, time.Now().Add(s.set.StopTimeout)
+			return
+		}
+		s.hurryParting(sig)
 	case lifeStopping:
-		s.send(s.stopSignalFor(sig))
+		s.hurryParting(sig)
 	}
 }
 
-// terminate tells the child to end.
+// terminate tells the child to end, after PRE_STOP.
 func (s *supervisor) terminate() {
 	s.endDrain()
 	s.life = lifeStopping
-	s.send(s.stopSignalFor(s.stopSignal))
-	s.alarm.at(alarmStop, s.stopAt)
+	kill := s.stopAt.Add(-s.set.Afterwards)
+	s.alarm.at(alarmStop, kill)
+	s.parting.signal = s.stopSignalFor(s.stopSignal)
+	s.preStop(whyStop, kill)
 }

@@ -34,8 +34,9 @@ type Config struct {
 	// rest may take (0: no bound).
 	Record func(code int, rest time.Duration) error
 	// Listeners reads the listening sockets of the child's tree; OwnNamespace
-	// says that those of unknown owner are the child's as well.
-	Listeners    func(udp bool) ([]listeners.Listener, error)
+	// says that those of unknown owner are the child's as well. Beside are the
+	// pids of what runs beside the child.
+	Listeners    func(udp bool, beside []int) ([]listeners.Listener, error)
 	OwnNamespace func() bool
 	// Established counts the connections to the ports; nil: it cannot be told.
 	Established func(ports []uint16) (int, error)
@@ -58,6 +59,7 @@ type life string
 const (
 	lifeWaiting   life = "waiting"   // for requirements, quiet views, a good first render
 	lifePreparing life = "preparing" // rendering before a start
+	lifeHooking   life = "hooking"   // PRE_START runs
 	lifeRunning   life = "running"   // the child runs
 	lifeTurning   life = "turning"   // a restart was decided; its drain is under way
 	lifeHalting   life = "halting"   // the child was told to end, to be started again
@@ -65,15 +67,17 @@ const (
 	lifeDraining  life = "draining"  // stopping: consumers are told
 	lifeLingering life = "lingering" // stopping: established connections may end
 	lifeStopping  life = "stopping"  // stopping: the child was told to end
+	lifeEnding    life = "ending"    // the child has ended for good; what follows that is under way
 	lifeOver      life = "over"      // nothing is left to do but to go
 )
 
 // stopping reports whether the container is on its way out.
 func (l life) stopping() bool {
-	return l == lifeDraining || l == lifeLingering || l == lifeStopping || l == lifeOver
+	return l == lifeDraining || l == lifeLingering || l == lifeStopping || l == lifeEnding || l == lifeOver
 }
 
-// cleanUpTime is how long everything may take that follows the child's end.
+// cleanUpTime is how long everything may take that follows the child's end,
+// coprocesses and POST_STOP aside.
 const cleanUpTime = 2 * time.Second
 
 // leaveTime is how long of that may go to saying goodbye to the server.
@@ -115,6 +119,14 @@ type supervisor struct {
 	crashes int // in a row
 	counts  struct{ restarts, renders int }
 
+	// What runs before, beside and after it; see hook.go, coprocess.go, task.go.
+	hooks         hooks
+	coprocesses   []*coprocess
+	coprocessEnds chan coprocessEnd
+	tasks         []*task
+	taskEnds      chan taskEnd
+	parting       parting
+
 	// Changes.
 	env       map[string]string // that templates see
 	files     *files
@@ -144,6 +156,7 @@ type supervisor struct {
 	// Work aside from the loop.
 	work      context.Context // ends when the stop begins
 	cancel    context.CancelCauseFunc
+	gone      chan struct{} // closed when the loop has ended
 	aside     sync.WaitGroup
 	preparing chan rendered
 	rendered  chan batchRender
@@ -178,6 +191,8 @@ func newSupervisor(c Config) *supervisor {
 		pending: make(map[string]registry.Revision),
 		owed:    make(map[settings.Action]debt), distance: distance{gap: leastGap},
 		preparing: make(chan rendered, 1), rendered: make(chan batchRender, 1), acted: make(chan outcome), located: make(chan address.Answer, 1),
+		hooks: newHooks(c.Settings), coprocesses: newCoprocesses(c.Settings), coprocessEnds: make(chan coprocessEnd),
+		tasks: newTasks(c.Settings), taskEnds: make(chan taskEnd), gone: make(chan struct{}),
 		said: make(map[string]string), journal: newJournal(),
 	}
 	for _, entry := range s.set.ChildEnv {
@@ -240,6 +255,12 @@ func (s *supervisor) run(ctx context.Context) int {
 			s.batchRendered(r)
 		case o := <-s.acted:
 			s.actionEnded(o)
+		case e := <-s.hooks.ended:
+			s.hookEnded(e)
+		case e := <-s.coprocessEnds:
+			s.coprocessEnded(e)
+		case e := <-s.taskEnds:
+			s.taskEnded(e)
 		case l := <-s.located:
 			s.relocated(l)
 		case <-s.checker.Changed():
@@ -263,10 +284,7 @@ func (s *supervisor) run(ctx context.Context) int {
 		s.report()
 		s.replyWaiting()
 	}
-	s.cancel(errStopping)
-	if s.Client != nil {
-		s.Client.Leave(leaveTime)
-	}
+	close(s.gone)
 	s.drainAside(events)
 	return s.code
 }
@@ -293,6 +311,9 @@ func (s *supervisor) drainAside(events <-chan client.Event) {
 		case <-ended:
 			return
 		case <-s.acted:
+		case <-s.hooks.ended:
+		case <-s.coprocessEnds:
+		case <-s.taskEnds:
 		case <-s.preparing:
 		case <-s.rendered:
 		case <-s.located:
@@ -333,6 +354,11 @@ func (s *supervisor) ring(a alarm) {
 		s.kill()
 	case alarmDeclare:
 		s.locate()
+	case alarmCoprocess:
+		s.coprocessesDue()
+	case alarmTask:
+		s.tasksDue()
+	case alarmHook: // advance tries again
 	}
 }
 

@@ -310,7 +310,7 @@ func (b *box) listen(ports ...uint16) {
 	})
 }
 
-func (b *box) listeners(bool) ([]listeners.Listener, error) {
+func (b *box) listeners(bool, []int) ([]listeners.Listener, error) {
 	var all []listeners.Listener
 	b.locked(func() {
 		// Only while a child runs.

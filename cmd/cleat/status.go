@@ -132,6 +132,7 @@ func showStatus(w io.Writer, s control.Status) error {
 		}
 		v.line(f.Destination, f.Action, f.SHA256[:min(len(f.SHA256), shownSum)], join("; ", wrote, f.Error))
 	}
+	showBeside(v, s)
 	if len(s.Actions) > 0 {
 		v.section("last actions")
 	}

@@ -15,7 +15,7 @@ type Status struct {
 	ID        string    `json:"id"`
 	Namespace string    `json:"namespace"`
 	Zone      string    `json:"zone,omitempty"`
-	State     string    `json:"state"` // waiting, preparing, running, turning, halting, backoff, draining, lingering, stopping
+	State     string    `json:"state"` // waiting, preparing, hooking, running, turning, halting, backoff, draining, lingering, stopping, ending
 	Since     time.Time `json:"since"` // when the launcher began
 	Healthy   bool      `json:"healthy"`
 	Why       string    `json:"why"` // it is healthy, or not: one line
@@ -28,6 +28,10 @@ type Status struct {
 	Render    Render        `json:"render"`
 	Templates []Template    `json:"templates"` // sorted by destination
 	Actions   []Action      `json:"actions"`   // the last ones, the oldest first
+
+	Hooks       []Hook      `json:"hooks,omitempty"`       // in the order in which they run
+	Coprocesses []Coprocess `json:"coprocesses,omitempty"` // sorted by name
+	Tasks       []Task      `json:"tasks,omitempty"`       // sorted by name
 }
 
 // Child is the process that the launcher is there for.

@@ -15,6 +15,8 @@
 //
 //	                 held below the init stage
 //	unseen ────────────────────────────────────────────► ofChild        listed, Child
+//	   │             held only by what runs beside the child
+//	   ├───────────────────────────────────────────────► ofBeside       listed, Beside
 //	   │             opened by cleat itself
 //	   ├───────────────────────────────────────────────► ofCleat        left out
 //	   │             held by cleat for the child only

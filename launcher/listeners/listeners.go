@@ -28,14 +28,19 @@ type Owner int
 const (
 	// Unknown: /proc does not tell (another uid, without the capability to look).
 	Unknown Owner = iota
-	// Child: a process below cleat's init stage, cleat itself excepted.
+	// Beside: a process that runs beside the child, and no other.
+	Beside
+	// Child: any other process below cleat's init stage, cleat itself excepted.
 	Child
 )
 
 // String is for logs and tests.
 func (o Owner) String() string {
-	if o == Child {
+	switch o {
+	case Child:
 		return "child"
+	case Beside:
+		return "beside"
 	}
 	return "unknown"
 }
@@ -73,9 +78,11 @@ func New(root int, own ...int) *Reader {
 
 // Read returns the listeners, sorted by protocol (TCP first), port, address. wantUDP asks for UDP sockets as well.
 // Sockets that share address, port and protocol (SO_REUSEPORT) are one listener, the child's if any of them is.
+// beside are the pids of what runs beside the child: it is told from the child, with all that descends from it or is
+// in its process group.
 //
 // An error means that nothing was learnt; it says nothing about the listeners.
-func (r *Reader) Read(wantUDP bool) ([]Listener, error) {
+func (r *Reader) Read(wantUDP bool, beside []int) ([]Listener, error) {
 	if err := r.read(wantUDP); err != nil {
 		return nil, err
 	}
@@ -88,6 +95,7 @@ func (r *Reader) Read(wantUDP bool) ([]Listener, error) {
 		}
 		r.sockets = union(r.sockets, first)
 	}
+	r.tree.beside = beside
 	r.owners.settle(r.sockets, wantUDP, r.tree)
 	return r.listeners(), nil
 }
@@ -132,6 +140,8 @@ func (r *Reader) listeners() []Listener {
 		switch r.owners.of(s) {
 		case ofChild:
 			owner = Child
+		case ofBeside:
+			owner = Beside
 		case unreadable:
 			if s.addr == dockerResolver {
 				continue

@@ -43,10 +43,10 @@ func sources(t *testing.T, test func(t *testing.T, open func(root int, own ...in
 // what is on the port.
 func onPort(t *testing.T, r *Reader, port uint16, udp bool) []Listener {
 	t.Helper()
-	if _, err := r.Read(true); err != nil {
+	if _, err := r.Read(true, nil); err != nil {
 		t.Fatal(err)
 	}
-	all, err := r.Read(true)
+	all, err := r.Read(true, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +138,7 @@ func TestUDPOnlyWhenAsked(t *testing.T) {
 		if got := onPort(t, r, at.Port(), true); len(got) != 1 {
 			t.Fatalf("asked for UDP: %v, expected one", got)
 		}
-		list, err := r.Read(false)
+		list, err := r.Read(false, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -225,7 +225,7 @@ func TestOthersNeverListed(t *testing.T) {
 	r := New(s.pid())
 	defer func() { _ = r.Close() }()
 	for range 3 {
-		list, err := r.Read(false)
+		list, err := r.Read(false, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -333,7 +333,7 @@ func TestForgetsClosed(t *testing.T) {
 	sources(t, func(t *testing.T, open func(int, ...int) *Reader) {
 		r := open(os.Getpid())
 		before := func() int {
-			if _, err := r.Read(true); err != nil {
+			if _, err := r.Read(true, nil); err != nil {
 				t.Fatal(err)
 			}
 			return len(r.owners)
@@ -479,7 +479,7 @@ func TestOwnNamespace(t *testing.T) {
 func TestReopens(t *testing.T) {
 	r := New(os.Getpid())
 	for range 2 {
-		if _, err := r.Read(false); err != nil {
+		if _, err := r.Read(false, nil); err != nil {
 			t.Fatal(err)
 		}
 		if err := r.Close(); err != nil {
@@ -504,13 +504,13 @@ func BenchmarkRead(b *testing.B) {
 					r.source = source
 					defer func() { _ = r.Close() }()
 					for range 3 { // until all are settled
-						if _, err := r.Read(false); err != nil {
+						if _, err := r.Read(false, nil); err != nil {
 							b.Fatal(err)
 						}
 					}
 					b.ReportAllocs()
 					for b.Loop() {
-						if _, err := r.Read(false); err != nil {
+						if _, err := r.Read(false, nil); err != nil {
 							b.Fatal(err)
 						}
 					}

@@ -8,6 +8,8 @@ const (
 	unseen verdict = iota
 	// ofChild: a process of the child's tree holds it.
 	ofChild
+	// ofBeside: a process beside the child holds it, and none of the child's.
+	ofBeside
 	// ofCleat: cleat opened it (close-on-exec, so no child has it).
 	ofCleat
 	// inherited: cleat got it from whoever started it and holds it for the child, which does not hold it (yet).
@@ -24,11 +26,11 @@ const (
 // settled verdicts need no further look. unreadable is settled as well, because looking again would give the same;
 // but it is asked again whenever something else is a reason to look.
 func (v verdict) settled() bool {
-	return v == ofChild || v == ofCleat || v == outside || v == unreadable
+	return v.final() || v == unreadable
 }
 
 // final verdicts never change while the socket lives.
-func (v verdict) final() bool { return v == ofChild || v == ofCleat || v == outside }
+func (v verdict) final() bool { return v == ofChild || v == ofBeside || v == ofCleat || v == outside }
 
 // ownership is a verdict, and for which kind of socket.
 type ownership struct {

@@ -227,12 +227,12 @@ func read(args []string) error {
 	r := New(os.Getpid())
 	var list []Listener
 	for range 2 {
-		if list, err = r.Read(true); err != nil {
+		if list, err = r.Read(true, nil); err != nil {
 			return err
 		}
 	}
 	r.tree.proc = "/nonexistent" // a walk would now lose what is known
-	again, err := r.Read(true)
+	again, err := r.Read(true, nil)
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,8 @@ type tree struct {
 	proc string
 	root int
 	own  []int // cleat's own pids, root among them
+	// beside are the pids of what runs beside the child. Each leads a process group.
+	beside []int
 
 	hidden    bool // /proc leaves processes out (hidepid)
 	hiddenAsk bool // hidden was asked
@@ -44,22 +46,26 @@ func (t *tree) find(sought map[uint32]verdict) (complete bool) {
 			return left > 0
 		})
 	}
-	descendants, complete := t.descendants()
-	for _, pid := range descendants {
-		if left == 0 {
-			break
-		}
-		err := t.sockets(pid, func(inode uint32, _ string) bool {
-			if was, ok := sought[inode]; ok && was != ofCleat && was != ofChild {
-				sought[inode] = ofChild
-				left--
+	child, beside, complete := t.descendants()
+	look := func(pids []int, whose verdict) {
+		for _, pid := range pids {
+			if left == 0 {
+				break
 			}
-			return left > 0
-		})
-		if err != nil && !gone(err) && !t.ended(pid) {
-			complete = false
+			err := t.sockets(pid, func(inode uint32, _ string) bool {
+				if was, ok := sought[inode]; ok && (was == unseen || was == inherited) {
+					sought[inode] = whose
+					left--
+				}
+				return left > 0
+			})
+			if err != nil && !gone(err) && !t.ended(pid) {
+				complete = false
+			}
 		}
 	}
+	look(child, ofChild)
+	look(beside, ofBeside)
 	return complete && !t.hides()
 }
 
@@ -119,19 +125,41 @@ func (t *tree) closeOnExec(pid int, fd string) bool {
 	return false
 }
 
-// descendants lists the processes below root, cleat's own excepted. complete is false when some process could not be
-// placed in the tree.
-func (t *tree) descendants() (pids []int, complete bool) {
+// descendants lists the processes below root, cleat's own excepted: the child's, and those beside it. complete is
+// false when some process could not be placed in the tree.
+func (t *tree) descendants() (child, beside []int, complete bool) {
 	children, complete := t.processes()
 	queue := slices.Clone(children[t.root])
+	var apart map[int]bool // what is beside the child, or descends from that
+	if len(t.beside) > 0 {
+		apart = make(map[int]bool)
+	}
 	for len(queue) > 0 {
 		pid := queue[0]
 		queue = append(queue[1:], children[pid]...)
-		if !slices.Contains(t.own, pid) {
-			pids = append(pids, pid)
+		if slices.Contains(t.own, pid) {
+			continue
 		}
+		if apart != nil && (apart[pid] || t.besideGroup(pid)) {
+			beside = append(beside, pid)
+			for _, below := range children[pid] {
+				apart[below] = true
+			}
+			continue
+		}
+		child = append(child, pid)
 	}
-	return pids, complete
+	return child, beside, complete
+}
+
+// besideGroup reports whether a process is in the group of one beside the child.
+func (t *tree) besideGroup(pid int) bool {
+	fields, err := t.stat(pid)
+	if err != nil {
+		return false
+	}
+	group, err := strconv.Atoi(string(fields[statGroup]))
+	return err == nil && slices.Contains(t.beside, group)
 }
 
 // processes maps each pid to those of its children.
@@ -167,6 +195,7 @@ func (t *tree) processes() (children map[int][]int, complete bool) {
 const (
 	statState   = 0
 	statParent  = 1
+	statGroup   = 2
 	statThreads = 17
 )
 

@@ -32,7 +32,8 @@
 //     group becomes the foreground one before its first instruction; when it
 //     has ended, cleat's is again, unless somebody else took the terminal.
 //   - [Kernel].EndLeftovers never ends what runs under this process: the child,
-//     hooks and checks, and their descendants.
+//     coprocesses, hooks and checks, and their descendants; nor what is in the
+//     group of a command that is ended as a whole and still runs.
 //
 // # Job control
 //

@@ -19,9 +19,12 @@ type Spec struct {
 	User string
 	// Main says that it is the child: 0, 1, 2 and inherited descriptors as
 	// they are, and its own foreground process group with a terminal. Others
-	// (checks, actions) get /dev/null as stdin and stderr for stdout. Either
-	// kind leads a process group of its own.
+	// (checks, actions, hooks) get /dev/null as stdin and stderr for stdout.
+	// Either kind leads a process group of its own.
 	Main bool
+	// Beside says that it runs beside the child (a coprocess): its stdout is
+	// cleat's stdout. For commands that are not Main.
+	Beside bool
 	// Output gets stdout and stderr of a command that is not Main, in place of
 	// cleat's stderr. It is written by one goroutine, which has ended when
 	// Exited yields; a Write that blocks holds the command up, and its result
@@ -56,8 +59,8 @@ type Kernel interface {
 	Start(Spec) (Process, error)
 	// EndLeftovers ends everything that an earlier child left behind: TERM,
 	// after grace KILL, bounded; processes that were started here and still
-	// run, and their descendants, are spared, and so is what ran before the
-	// last child was started. Blocks until nothing is left, ctx ends, or it
+	// run, their descendants and their process groups are spared, and so is
+	// what ran before the last child was started. Blocks until nothing is left, ctx ends, or it
 	// gives up a second after the KILL; call it aside from the loop.
 	EndLeftovers(ctx context.Context, grace time.Duration)
 }

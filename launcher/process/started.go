@@ -78,6 +78,7 @@ func (p *started) wait() {
 		if err == nil && p.whole {
 			// It is a zombie, and the group's id still its own.
 			_ = syscall.Kill(-p.pid, syscall.SIGKILL)
+			p.kernel.groups.Delete(p.pid)
 		}
 		var status syscall.WaitStatus
 		p.mu.Lock()

@@ -34,6 +34,9 @@ type Config struct {
 type system struct {
 	config    Config
 	inherited []int // descriptors from 3 up that the child gets
+	// groups are the ids of the process groups that are ended as a whole, of
+	// those commands that still run: an orphan in one of them is no leftover.
+	groups sync.Map
 
 	mu       sync.Mutex
 	terminal *terminal // nil: none
@@ -81,6 +84,9 @@ func (s *system) Start(spec Spec) (Process, error) {
 		}
 		defer unix.Close(null)
 		attr.Files = []uintptr{uintptr(null), 2, 2}
+		if spec.Beside {
+			attr.Files[1] = 1
+		}
 		if spec.Output == nil {
 			return s.begin(spec, candidates, &attr, nil)
 		}
@@ -116,6 +122,9 @@ func (s *system) begin(spec Spec, candidates []string, attr *syscall.ProcAttr, o
 		pid, err := fork(path, spec.Args, attr, s.config.Mask)
 		if err == nil {
 			p := &started{pid: pid, kernel: s, main: spec.Main, whole: spec.Whole && !spec.Main, output: out, exited: make(chan Exit, 1)}
+			if p.whole {
+				s.groups.Store(pid, nil)
+			}
 			go p.wait()
 			return p, nil
 		}
@@ -140,6 +149,9 @@ func (s *system) EndLeftovers(ctx context.Context, grace time.Duration) {
 	s.mu.Unlock()
 	proctree.End(ctx, func() ([]proctree.Process, error) {
 		return s.besides(func(p proctree.Process) bool {
+			if _, of := s.groups.Load(p.Group); of {
+				return true
+			}
 			before, ok := earlier[p.Pid]
 			return ok && before.Start == p.Start
 		})

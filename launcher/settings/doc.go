@@ -14,6 +14,8 @@
 //	                              |-> CLEAT_REQUIRE_*    requirements
 //	                              |-> CLEAT_TEMPLATE_*   templates and their options
 //	                              |-> CLEAT_ENV_*        texts for the child
+//	                              |-> CLEAT_HOOK_*, CLEAT_COPROCESS_*, CLEAT_TASK_*
+//	                              |                      commands before, beside and after it
 //	                              |-> SERVICE_*          what is offered (Registrator's convention)
 //	                              |-> any other CLEAT_*  an error, with a suggestion
 //	                              '-> all others         the child's

@@ -124,7 +124,7 @@ func TestDocumentMentionsNothingElse(t *testing.T) {
 	for _, word := range words {
 		family := func(prefix string) bool { return strings.HasPrefix(word, prefix) }
 		known := word == "CLEAT_SERVICE_HOST" || word == "CLEAT_PORT" || slices.ContainsFunc(Variables(), func(v Variable) bool { return v.Name == word }) ||
-			slices.ContainsFunc([]string{requirePrefix, templatePrefix, envPrefix}, family) ||
+			slices.ContainsFunc([]string{requirePrefix, templatePrefix, envPrefix, coprocessPrefix, taskPrefix}, family) || slices.Contains(hookVariables(), word) || told[word] ||
 			isUnsupported(word) || isUnsupported(strings.TrimSuffix(word, "*"))
 		if !known {
 			t.Errorf("%s is mentioned and does not exist", word)
@@ -145,6 +145,16 @@ func TestExamples(t *testing.T) {
 		"CLEAT_TEMPLATE_<NAME>_OWNER":  {"CLEAT_TEMPLATE_WEB=/a:/b"},
 		"CLEAT_TEMPLATE_<NAME>_SETTLE": {"CLEAT_TEMPLATE_WEB=/a:/b"},
 		"CLEAT_ENV_<NAME>":             {"CLEAT_REQUIRE_DB=mysql"},
+	}
+	for _, v := range slices.Concat(hookFamilies, coprocessFamilies, taskFamilies) {
+		switch {
+		case strings.HasPrefix(v.Name, hookPrefix):
+			beside[v.Name] = []string{"CLEAT_HOOK_PRE_START=x", "CLEAT_HOOK_POST_START=x", "CLEAT_HOOK_PRE_STOP=x", "CLEAT_HOOK_POST_STOP=x"}
+		case strings.HasPrefix(v.Name, coprocessPrefix):
+			beside[v.Name] = []string{"CLEAT_COPROCESS_EXPORTER=x"}
+		default:
+			beside[v.Name] = []string{"CLEAT_TASK_BACKUP=@daily x"}
+		}
 	}
 	for _, v := range checkVariables {
 		// An option without a check would be warned about.

@@ -57,11 +57,29 @@ func (e environ) names(prefix string) []string {
 // where they are kept.
 var hidden = map[string]bool{"CLEAT_TOKEN": true, "CLEAT_TOKEN_FILE": true, "CLEAT_KEY": true, "CLEAT_CACHE": true}
 
+// told are the variables by which cleat tells hooks, coprocesses and tasks what
+// they are and how the child is. Where one of these runs cleat, they are no
+// settings; and they are not passed on, because they are about another child.
+var told = map[string]bool{
+	HookVariable: true, CoprocessVariable: true, TaskVariable: true,
+	PIDVariable: true, ExitVariable: true, WhyVariable: true,
+}
+
+// Variables that tell a command of a container what it is and how the child is.
+const (
+	HookVariable      = "CLEAT_HOOK"      // PRE_START, POST_START, PRE_STOP or POST_STOP
+	CoprocessVariable = "CLEAT_COPROCESS" // its name, in lower case
+	TaskVariable      = "CLEAT_TASK"      // its name, in lower case
+	PIDVariable       = "CLEAT_CHILD_PID" // the child's; after its end, the one it had
+	ExitVariable      = "CLEAT_CHILD_EXIT"
+	WhyVariable       = "CLEAT_WHY"
+)
+
 // child returns the environment of the child, without cleat's secrets.
 func (e environ) child() []string {
 	child := make([]string, 0, len(e.order))
 	for _, entry := range e.order {
-		if name, _, _ := strings.Cut(entry, "="); !hidden[name] {
+		if name, _, _ := strings.Cut(entry, "="); !hidden[name] && !told[name] {
 			child = append(child, entry)
 		}
 	}

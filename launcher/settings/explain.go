@@ -25,6 +25,9 @@ func (s *Settings) Explain(w io.Writer) error {
 	s.explainRequirements(a)
 	s.explainTemplates(a)
 	s.explainChild(a)
+	s.explainHooks(a)
+	s.explainCoprocesses(a)
+	s.explainTasks(a)
 	s.explainGiven(a)
 	if len(s.Warnings) > 0 {
 		a.section("warnings")

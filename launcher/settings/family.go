@@ -4,7 +4,7 @@ import "slices"
 
 // families are the variables with a changing part in their names, in the order
 // of the documentation.
-var families = slices.Concat(offerFamilies, checkFamilies, needFamilies)
+var families = slices.Concat(offerFamilies, checkFamilies, needFamilies, hookFamilies, coprocessFamilies, taskFamilies)
 
 // offerFamilies are about what the container offers.
 var offerFamilies = []Variable{

@@ -40,12 +40,6 @@ var mistakes = []struct{ environ, want string }{
 		`CLEAT_VOLUME_DATA: it is not supported by this version of cleat; take it away`},
 	{"CLEAT_NETWORK_BACK=eth1",
 		`CLEAT_NETWORK_BACK: it is not supported by this version of cleat; take it away`},
-	{"CLEAT_HOOK_PRE_START=true",
-		`CLEAT_HOOK_PRE_START: it is not supported by this version of cleat; take it away`},
-	{"CLEAT_COPROCESS_X=true",
-		`CLEAT_COPROCESS_X: it is not supported by this version of cleat; take it away`},
-	{"CLEAT_TASK_X=true",
-		`CLEAT_TASK_X: it is not supported by this version of cleat; take it away`},
 	{"CLEAT_CACHE=/x",
 		`CLEAT_CACHE: it is not supported by this version of cleat; take it away`},
 	{"CLEAT_LOG_CHILD=x",
@@ -477,7 +471,7 @@ func environOf(text string) []string {
 }
 
 func TestMistakes(t *testing.T) {
-	for _, m := range mistakes {
+	for _, m := range slices.Concat(mistakes, commandMistakes) {
 		t.Run(shorten(m.environ), func(t *testing.T) {
 			_, err := Parse(environOf(m.environ), []string{"app"}, testHost)
 			if err == nil {
@@ -516,6 +510,9 @@ func TestTooMuch(t *testing.T) {
 		{series(257, "CLEAT_REQUIRE_A%d=mysql"), "CLEAT_REQUIRE_: there are 257 requirements; expected at most 256"},
 		{"CLEAT_REQUIRE_DB=mysql?fallback=" + list(65, "db:%d"), "fallback=: there are too many endpoints; expected at most 64"},
 		{series(1025, "CLEAT_TEMPLATE_A%[1]d=/a:/b/%[1]d"), "CLEAT_TEMPLATE_: there are 1025 templates; expected at most 1024"},
+		{series(65, "CLEAT_COPROCESS_A%d=x"), "CLEAT_COPROCESS_: there are 65; expected at most 64"},
+		{series(65, "CLEAT_TASK_A%d=@daily x"), "CLEAT_TASK_: there are 65; expected at most 64"},
+		{"CLEAT_HOOK_PRE_STOP=true " + strings.Repeat("x", 64<<10), "the command is too long; expected at most 65536 bytes"},
 		{"CLEAT_ON_CHANGE=true " + strings.Repeat("x", 64<<10), "the command is too long; expected at most 65536 bytes"},
 	} {
 		t.Run(shorten(test.want), func(t *testing.T) {

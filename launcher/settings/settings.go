@@ -46,6 +46,11 @@ type Settings struct {
 	Env          []EnvTemplate         // CLEAT_ENV_*, sorted by name
 	ChildEnv     []string              // the environment of the child before anything is added: without cleat's secrets
 
+	// What runs before, beside and after the child.
+	Hooks       map[HookName]Hook // those that are set
+	Coprocesses []Coprocess       // sorted by name
+	Tasks       []Task            // sorted by name
+
 	// How cleat behaves.
 	QuietMin, QuietMax time.Duration
 	Splay              time.Duration
@@ -55,6 +60,7 @@ type Settings struct {
 	StopTimeout        time.Duration
 	Drain              time.Duration // at most StopTimeout
 	Linger             time.Duration // at most Drain
+	Afterwards         time.Duration // of StopTimeout, what is kept for what follows the child's end
 	KillGroup          bool
 	Rewrite            map[syscall.Signal]syscall.Signal // to 0: dropped
 	MapExit            map[int]int
@@ -93,6 +99,9 @@ func Parse(environ, command []string, host Host) (*Settings, error) {
 	p := &parser{env: newEnviron(environ), host: host, s: &Settings{given: make(map[string]string)}}
 	p.plain()
 	p.id()
+	p.hooks()
+	p.coprocesses()
+	p.tasks()
 	p.stop()
 	p.trust()
 	if len(command) == 0 {
@@ -182,7 +191,7 @@ func (p *parser) plain() {
 
 // unsupported are variables of the design that this version does not know.
 var unsupported = []string{
-	"CLEAT_VOLUME_", "CLEAT_NETWORK_", "CLEAT_HOOK_", "CLEAT_COPROCESS_", "CLEAT_TASK_",
+	"CLEAT_VOLUME_", "CLEAT_NETWORK_",
 	"CLEAT_LOG_CHILD",
 }
 
@@ -190,7 +199,7 @@ var unsupported = []string{
 func (p *parser) unknown() {
 	for _, name := range p.env.names("CLEAT_") {
 		value := p.env.values[name]
-		if p.known[name] {
+		if p.known[name] || told[name] {
 			continue
 		}
 		if fromLinks(name, value) {

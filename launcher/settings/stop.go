@@ -84,11 +84,16 @@ func parseMapExit(p *parser, text string) *Error {
 // stop fits the parts of a stop into each other.
 func (p *parser) stop() {
 	s := p.s
+	p.afterwards()
+	left, most := s.StopTimeout-s.Afterwards, "at most CLEAT_STOP_TIMEOUT, "
+	if s.Afterwards > 0 {
+		most = "at most what CLEAT_STOP_TIMEOUT leaves beside POST_STOP and the coprocesses, "
+	}
 	if !p.given("CLEAT_DRAIN") {
-		s.Drain = min(s.Drain, s.StopTimeout/2)
-	} else if s.Drain > s.StopTimeout {
+		s.Drain = min(s.Drain, left/2)
+	} else if s.Drain > left {
 		p.fail("CLEAT_DRAIN", p.s.given["CLEAT_DRAIN"], wrong("draining is longer than the whole stop",
-			"at most CLEAT_STOP_TIMEOUT, "+duration(s.StopTimeout), "raise CLEAT_STOP_TIMEOUT, and what stops the container"))
+			most+duration(left), "raise CLEAT_STOP_TIMEOUT, and what stops the container"))
 	}
 	if !p.given("CLEAT_LINGER") {
 		s.Linger = min(s.Linger, s.Drain/4)

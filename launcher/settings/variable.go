@@ -166,13 +166,9 @@ var plainVariables = []plain{
 	{Variable{
 		Name: "CLEAT_USER", Example: "1000:1000",
 		Accepts: "a user's name or number, and after a `:` a group's name or number",
-		Means:   "The user that the child runs as. Without it: cleat's own.",
+		Means:   "The user that the child and all other commands run as. Without it: cleat's own.",
 	}, func(p *parser, text string) *Error {
-		if !isOwner(text) {
-			return wrong("this is no user", "user or user:group, names or numbers", "such as 1000:1000 or www-data")
-		}
-		p.s.User = text
-		return nil
+		return putUser(&p.s.User, text)
 	}},
 	{Variable{
 		Name: "CLEAT_STOP_ON", Default: "TERM,INT,QUIT", Example: "TERM,RTMIN+3",
