@@ -1,9 +1,7 @@
 package e2e
 
 import (
-	"errors"
 	"testing"
-	"time"
 
 	"cleat/registry"
 )
@@ -41,27 +39,4 @@ func TestContainerOtherUser(t *testing.T) {
 			t.Errorf("%s exited with %d, expected 143: the child does nothing about TERM", c.name, code)
 		}
 	}
-}
-
-// TestContainerHealth asks cleat how the container is, as a HEALTHCHECK does.
-func TestContainerHealth(t *testing.T) {
-	t.Parallel()
-	needsDocker(t)
-	image := must(t, smallImage)
-	check := func(c *container) error {
-		_, err := docker("exec", c.id, "/sbin/cleat", "status", "-check")
-		return err
-	}
-	// A server that is away makes nobody ill.
-	offer := []string{"-e", "CLEAT_SERVER=http://127.0.0.1:9640", "-e", "SERVICE_8080_NAME=web", image}
-	well := runContainer(t, "well", append(offer, "/testchild", "listen", ":8080")...)
-	ill := runContainer(t, "ill", append(offer, "/testchild", "signals")...)
-	WaitFor(t, 10*time.Second, func() error { return check(well) })
-	ill.waitLog(10*time.Second, "ready")
-	Always(t, 2*time.Second, func() error {
-		if check(ill) == nil {
-			return errors.New("a container that does not listen where it says is well")
-		}
-		return nil
-	})
 }

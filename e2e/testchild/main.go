@@ -5,7 +5,8 @@
 //	testchild exit CODE                         exit with that code
 //	testchild die SIGNAL                        end by that signal (a number)
 //	testchild signals [-end SIGNAL]             print every signal that comes; end at that one (15; 0 is never)
-//	testchild listen [-ignore-term] ADDRESS...  listen and do nothing ("udp:127.0.0.1:53" for UDP, which echoes)
+//	testchild listen [-ignore-term] ADDRESS...  listen and do nothing ("udp:127.0.0.1:53" for UDP, which echoes); USR1
+//	                                            closes all, USR2 opens them again
 //	testchild dial ADDRESS                      connect, and end
 //	testchild orphans COUNT                     leave that many orphans behind, then stay
 //	testchild exec-orphan                       start a process that outlives this one, and end
@@ -140,26 +141,47 @@ func listen(args []string) error {
 		signal.Ignore(syscall.SIGTERM)
 	}
 	var keep []io.Closer
-	for _, address := range flags.Args() {
-		var c io.Closer
-		var err error
-		if udp, ok := strings.CutPrefix(address, "udp:"); ok {
-			var conn net.PacketConn
-			if conn, err = net.ListenPacket("udp", udp); err == nil {
-				c = conn
-				go echo(conn)
+	open := func() error {
+		for _, address := range flags.Args() {
+			c, err := listenAt(address)
+			if err != nil {
+				return err
 			}
-		} else {
-			c, err = net.Listen("tcp", address)
+			keep = append(keep, c)
 		}
-		if err != nil {
-			return err
-		}
-		keep = append(keep, c)
+		return nil
+	}
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGUSR1, syscall.SIGUSR2)
+	if err := open(); err != nil {
+		return err
 	}
 	fmt.Println("ready", len(keep))
-	stay()
+	for s := range asked {
+		for _, c := range keep {
+			_ = c.Close()
+		}
+		keep = nil
+		if s == syscall.SIGUSR2 {
+			if err := open(); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
+}
+
+func listenAt(address string) (io.Closer, error) {
+	udp, ok := strings.CutPrefix(address, "udp:")
+	if !ok {
+		return net.Listen("tcp", address)
+	}
+	conn, err := net.ListenPacket("udp", udp)
+	if err != nil {
+		return nil, err
+	}
+	go echo(conn)
+	return conn, nil
 }
 
 func dial(args []string) error {
