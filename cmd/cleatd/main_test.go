@@ -54,7 +54,15 @@ func TestSettings(t *testing.T) {
 		{"no sessions", "-max-sessions 0", nil, []string{`-max-sessions is "0"`}},
 		{"no number", "-max-sessions many", nil, []string{"many", "-max-sessions"}},
 		{"no number in a variable", "", []string{"CLEATD_MAX_SESSIONS=many"}, []string{`CLEATD_MAX_SESSIONS is "many"`}},
-		{"an unknown flag", "-data /tmp", nil, []string{"-data", "-help"}},
+		{"other machines and tokens", "-listen 0.0.0.0:9640 -dns :53 -tokens f", nil, nil},
+		{"tokens and open", "-open -tokens f", nil, []string{`-open is "true"`, "-tokens says who may do what"}},
+		{"a certificate without its key", "-cert c", nil, []string{`-cert is "c"`, "-key"}},
+		{"a key without its certificate", "", []string{"CLEATD_KEY=k"}, []string{`CLEATD_KEY is "k"`, "-cert"}},
+		{"clients' certificates without TLS", "-client-ca c", nil, []string{`-client-ca is "c"`, "-cert and -key"}},
+		{"TLS", "-cert c -key k -client-ca ca", nil, nil},
+		{"no truth", "-open=perhaps", nil, []string{`-open is "perhaps"`, "true or false"}},
+		{"a long shutdown", "-shutdown 1h", nil, []string{`-shutdown is "1h"`, "5m"}},
+		{"an unknown flag", "-nothing /tmp", nil, []string{"-nothing", "-help"}},
 		{"an argument", "start", nil, []string{`"start"`}},
 		{"a misspelt variable", "", []string{"CLEATD_LISTN=localhost:0"}, []string{"CLEATD_LISTN", "CLEATD_LISTEN"}},
 		{"variables of Kubernetes", "", []string{"CLEATD_SERVICE_HOST=10.0.0.1", "CLEATD_PORT=tcp://10.0.0.1:9640", "CLEATD_PORT_9640_TCP_ADDR=10.0.0.1"}, nil},
@@ -100,7 +108,7 @@ func TestHelpAndVersion(t *testing.T) {
 	if code := run(t.Context(), []string{"-help"}, nil, &out, &errs); code != exitOK || errs.Len() != 0 {
 		t.Errorf("-help: exit %d, stderr %q", code, errs.String())
 	}
-	for _, flag := range []string{"-listen", "-open", "-warming", "-log", "-log-level", "-max-sessions", "-name", "-version", "CLEATD_", "CLEAT_SERVER"} {
+	for _, flag := range []string{"-listen", "-open", "-tokens", "-cert", "-key", "-client-ca", "-shutdown", "cleatd token new", "Who may reach it", "-warming", "-log", "-log-level", "-max-sessions", "-name", "-version", "CLEATD_", "CLEAT_SERVER"} {
 		if !strings.Contains(out.String(), flag) {
 			t.Errorf("-help does not tell of %s", flag)
 		}

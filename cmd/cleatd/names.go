@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"cleat/registry/access"
 	"cleat/registry/dns"
 	"cleat/registry/server"
 )
@@ -32,13 +33,13 @@ type names struct {
 }
 
 // parseNames checks the settings of DNS. bad is called with the flag's name.
-func parseNames(listen, domain, upstreams string, open bool, bad func(name, value string, err error)) names {
+func parseNames(listen, domain, upstreams string, guarded bool, bad func(name, value string, err error)) names {
 	var n names
 	if listen == dnsOff {
 		listen = ""
 	}
 	for address := range listed(listen) {
-		if err := checkListen(address, open); err != nil {
+		if err := checkListen(address, guarded); err != nil {
 			bad("dns", address, err)
 		}
 		n.listen = append(n.listen, address)
@@ -128,7 +129,7 @@ func openDNS(ctx context.Context, log *slog.Logger, n names) ([]*dns.Listener, e
 
 // serveBoth lets the server answer on the listener and DNS on its own, until ctx
 // or one of them ends.
-func serveBoth(ctx context.Context, log *slog.Logger, srv *server.Server, listener net.Listener, n names) error {
+func serveBoth(ctx context.Context, log *slog.Logger, srv *server.Server, listener net.Listener, n names, grant func() access.Grant) error {
 	listeners, err := openDNS(ctx, log, n)
 	if err != nil {
 		listener.Close()
@@ -137,7 +138,7 @@ func serveBoth(ctx context.Context, log *slog.Logger, srv *server.Server, listen
 	if len(listeners) == 0 {
 		return srv.Serve(ctx, listener)
 	}
-	d, err := dns.New(dns.Config{Registry: srv, Domain: n.domain, Upstreams: n.upstreams})
+	d, err := dns.New(dns.Config{Registry: srv, Grant: grant, Domain: n.domain, Upstreams: n.upstreams})
 	if err != nil {
 		listener.Close()
 		return fmt.Errorf("cannot answer DNS: %w", err)

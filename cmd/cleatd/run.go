@@ -26,6 +26,9 @@ const descriptorsKept = 1280
 
 // run is the whole program; it returns the exit code.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+	if len(args) > 0 && args[0] == "token" {
+		return token(args[1:], environ, stdout, stderr)
+	}
 	s, err := parse(args, environ, stdout)
 	switch {
 	case errors.Is(err, errHelp):
@@ -40,7 +43,14 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		return exitOK
 	}
 	log := newLog(stderr, s)
-	if err := serve(ctx, log, s); err != nil {
+	guards, err := openGuards(log, s)
+	if err != nil {
+		for _, line := range lines(err) {
+			fmt.Fprintln(stderr, "cleatd:", line)
+		}
+		return exitSettings
+	}
+	if err := serve(ctx, log, s, guards); err != nil {
 		log.Error("cleatd ends", "error", err)
 		return exitFailed
 	}
@@ -48,7 +58,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	return exitOK
 }
 
-func serve(ctx context.Context, log *slog.Logger, s settings) error {
+func serve(ctx context.Context, log *slog.Logger, s settings, g guards) error {
 	if limit, err := raiseDescriptors(); err != nil {
 		log.Warn("the limit on file descriptors stays as it is", "error", err)
 	} else if fit := limit - descriptorsKept; fit < s.maxSessions {
@@ -59,7 +69,7 @@ func serve(ctx context.Context, log *slog.Logger, s settings) error {
 		s.name, _ = os.Hostname() // without one, the server has a default
 	}
 	srv, err := server.New(server.Config{
-		Name: s.name, Version: version(), Open: s.open, Warming: s.warming, MaxSessions: s.maxSessions, Log: log,
+		Name: s.name, Version: version(), Open: s.open, Tokens: g.tokens, Warming: s.warming, MaxSessions: s.maxSessions, Log: log,
 	})
 	if err != nil {
 		return err
@@ -70,8 +80,14 @@ func serve(ctx context.Context, log *slog.Logger, s settings) error {
 	if err != nil {
 		return fmt.Errorf("cannot listen on %s: %w", s.listen, err)
 	}
-	log.Info("cleatd listens", "address", listener.Addr().String(), "version", version())
-	return serveBoth(ctx, log, srv, listener, s.names)
+	log.Info("cleatd listens", "address", listener.Addr().String(), "tls", g.certificates != nil, "tokens", g.tokens != nil, "version", version())
+	g.warn(log, s)
+	ctx, cancel := context.WithCancel(ctx)
+	watched := g.watch(ctx, srv)
+	err = serveBoth(ctx, log, srv, g.wrap(listener), s.names, g.grant())
+	cancel()
+	watched.Wait()
+	return err
 }
 
 func newLog(w io.Writer, s settings) *slog.Logger {

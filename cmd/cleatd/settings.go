@@ -3,17 +3,16 @@ package main
 import (
 	"cmp"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"net"
 	"net/netip"
-	"slices"
+	"strconv"
 	"strings"
 	"time"
 
+	"cleat/registry/access"
 	"cleat/registry/dns"
 	"cleat/registry/server"
 )
@@ -22,11 +21,17 @@ import (
 type settings struct {
 	listen      string
 	open        bool
+	tokens      string // the file; empty: none
+	tls         access.CertificateFiles
 	warming     *time.Duration // nil: as long as needed
+	shutdown    time.Duration
 	log         string
 	logLevel    slog.Level
 	maxSessions int
 	name        string
+	answer      string // addresses for DNS
+	domain      string
+	upstreams   string
 	names       names
 	version     bool
 }
@@ -34,151 +39,159 @@ type settings struct {
 // defaultListen is reachable from this machine only.
 const defaultListen = "127.0.0.1:9640"
 
+// versionFlag has no variable.
+const versionFlag = "version"
+
+// maxShutdown bounds how long launchers may be given to move: whoever stops the
+// server waits that long.
+const maxShutdown = 5 * time.Minute
+
+// groups are all settings.
+func (s *settings) groups() []group {
+	return []group{
+		{"Where it is reached", []option{
+			{"listen", "ADDRESS", defaultListen, "host:port for launchers, people and programs. Another than\nloopback needs -tokens or -open", text(&s.listen)},
+			{"dns", "ADDRESSES", defaultDNS, "host:port to answer DNS on, over UDP and TCP, with commas\nbetween them; off: none", text(&s.answer)},
+			{"domain", "NAME", dns.DefaultDomain, "below which DNS has the services: mysql.prod.cleat.", text(&s.domain)},
+			{"dns-upstream", "ADDRESSES", "", "resolvers that get DNS queries for other names; none: such\nqueries are refused", text(&s.upstreams)},
+		}},
+		{"Who may reach it", []option{
+			{"tokens", "FILE", "", "who may do what: cleatd token new adds to it. It is watched", text(&s.tokens)},
+			{"open", "", "", "ask nobody who they are, and serve other machines: whoever\nreaches it may do everything", toggle(&s.open)},
+			{"cert", "FILE", "", "the server's certificate, as PEM: only TLS is spoken then", text(&s.tls.Cert)},
+			{"key", "FILE", "", "its key", text(&s.tls.Key)},
+			{"client-ca", "FILE", "", "who signs the clients' certificates: only clients that have\none are let in", text(&s.tls.ClientCA)},
+		}},
+		{"How it runs", []option{
+			{"name", "NAME", "", "what it calls itself to launchers (default the host's name)", text(&s.name)},
+			{"max-sessions", "NUMBER", strconv.Itoa(server.DefaultMaxSessions), "launchers connected at the same time, at most", s.parseMaxSessions},
+			{"warming", "DURATION", "", "after a start, conclude nothing from what is missing for at\nleast so long, when launchers come back; 0: never wait\n(default as long as they may need, 14s)", s.parseWarming},
+			{"shutdown", "DURATION", "0s", "at the end, let launchers move to another server of their\nlist one by one, for so long", s.parseShutdown},
+			{"log", "FORMAT", "text", "text or json, on stderr", oneOf(&s.log, "text", "json")},
+			{"log-level", "LEVEL", "info", "debug, info, warn or error", s.parseLogLevel},
+			{versionFlag, "", "", "print the version and exit", toggle(&s.version)},
+		}},
+	}
+}
+
 const manual = `cleatd is the discovery server of cleat. Launchers (cleat run) tell it what their
 containers offer and need; it tells them what they find, and when that changes.
-It keeps everything in memory: after a restart the launchers tell it again.
-
-Usage:
 
 	cleatd [flags]
+	cleatd token new|list|remove    make and take away tokens (cleatd token -help)
 
-Without flags it listens on %s, for containers and people on this machine:
+On this machine, for its containers and people, it needs nothing:
 
 	cleatd &
 	CLEAT_SERVER=http://127.0.0.1:9640 cleat run -- my-service
-	curl http://127.0.0.1:9640/api/v1/services
+	cleat services
+	dig -p 8600 @127.0.0.1 my-service.cleat
 
-To serve other machines, listen on an address that they reach, on a network that
-you trust:
+For other machines, with tokens and TLS (docs/security.md has it step by step):
+
+	cleatd token new -tokens /etc/cleatd/tokens shop register prod
+	cleatd -listen 0.0.0.0:9640 -tokens /etc/cleatd/tokens -cert srv.pem -key srv.key
+
+On a network where you trust everybody:
 
 	cleatd -listen 0.0.0.0:9640 -open
 
-Flags, each of which is also a variable of the environment (-max-sessions is
-CLEATD_MAX_SESSIONS); a flag wins over its variable:
-
+Each flag is also a variable of the environment: -max-sessions is
+CLEATD_MAX_SESSIONS. A flag wins over its variable.
 `
-
-// errHelp says that the manual was asked for, and printed.
-var errHelp = errors.New("help")
 
 // parse reads flags and environment. The error joins everything that is wrong.
 func parse(args, environ []string, stdout io.Writer) (settings, error) {
 	var s settings
-	flags := flag.NewFlagSet("cleatd", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	listen := flags.String("listen", defaultListen, "`address` (host:port) to listen on")
-	flags.BoolVar(&s.open, "open", false, "serve other machines, without authentication: allow -listen on other\naddresses than loopback, and requests for any host name")
-	warming := flags.String("warming", "", "the least `duration` after a start, such as 30s, for which nothing is concluded\nfrom what is missing, when launchers come back that knew an earlier server;\n0 turns it off (default: as long as they may need to come back, 14s)")
-	flags.StringVar(&s.log, "log", "text", "`format` of the log on stderr: text or json")
-	level := flags.String("log-level", "info", "least `level` that is logged: debug, info, warn or error")
-	flags.IntVar(&s.maxSessions, "max-sessions", server.DefaultMaxSessions, "the largest `number` of launchers connected at the same time")
-	flags.StringVar(&s.name, "name", "", "the server's `name` in its welcome to launchers (default: the host's)")
-	answer := flags.String("dns", defaultDNS, "`addresses` (host:port, with commas between them) to answer DNS on, over UDP\nand TCP; empty or off: none")
-	domain := flags.String("domain", dns.DefaultDomain, "the `name` below which DNS has the services: mysql.prod.cleat.")
-	upstreams := flags.String("dns-upstream", "", "`resolvers` (addresses, with commas between them) that get DNS queries for other\nnames (default: such queries are refused)")
-	flags.BoolVar(&s.version, "version", false, "print the version and exit")
-
-	var errs []error
-	err := flags.Parse(args)
-	if errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintf(stdout, manual, defaultListen)
-		flags.SetOutput(stdout)
-		flags.PrintDefaults()
-		return settings{}, errHelp
+	groups := s.groups()
+	rest, sources, err := read(groups, args, environ)
+	if errors.Is(err, errHelp) {
+		fmt.Fprint(stdout, manual)
+		printOptions(stdout, groups)
+		return settings{}, err
 	}
-	if err != nil {
-		errs = append(errs, fmt.Errorf("%w; cleatd -help lists the flags", err))
+	errs := []error{err}
+	for _, arg := range rest {
+		errs = append(errs, fmt.Errorf("there is no argument %q; cleatd takes flags, or token as its first word", arg))
 	}
-	for _, arg := range flags.Args() {
-		errs = append(errs, fmt.Errorf("there is no argument %q; cleatd takes flags only", arg))
+	bad := func(name, value string, err error) {
+		errs = append(errs, fmt.Errorf("%s is %q: %w", cmp.Or(sources[name], "-"+name), value, err))
 	}
-	given := make(map[string]bool)
-	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
-	variables, err := ownVariables(environ, flags)
-	if err != nil {
-		errs = append(errs, err)
+	guarded := s.open || s.tokens != ""
+	if err := checkListen(s.listen, guarded); err != nil {
+		bad("listen", s.listen, err)
 	}
-	source := make(map[string]string) // of each value, for errors
-	flags.VisitAll(func(f *flag.Flag) {
-		source[f.Name] = "-" + f.Name
-		variable := variableOf(f.Name)
-		value := variables[variable]
-		if given[f.Name] || value == "" {
-			return
+	s.names = parseNames(s.answer, s.domain, s.upstreams, guarded, bad)
+	s.names.asked = sources["dns"] != ""
+	if s.open && s.tokens != "" {
+		bad("open", "true", fmt.Errorf("%s says who may do what; expected one of the two", sources["tokens"]))
+	}
+	switch {
+	case s.tls.Cert != "" && s.tls.Key == "":
+		bad("cert", s.tls.Cert, errors.New("there is no -key; expected both or none"))
+	case s.tls.Key != "" && s.tls.Cert == "":
+		bad("key", s.tls.Key, errors.New("there is no -cert; expected both or none"))
+	case s.tls.ClientCA != "" && s.tls.Cert == "":
+		bad("client-ca", s.tls.ClientCA, errors.New("clients show certificates over TLS only; add -cert and -key"))
+	}
+	// Flattened, so that each is told on a line of its own.
+	var flat []error
+	for _, err := range errs {
+		if err != nil {
+			flat = append(flat, lines(err)...)
 		}
-		source[f.Name] = variable
-		old := f.Value.String()
-		if err := flags.Set(f.Name, value); err != nil {
-			errs = append(errs, fmt.Errorf("%s is %q: %w", variable, value, err))
-			_ = flags.Set(f.Name, old) // was good
-		}
-	})
-
-	s.listen = *listen
-	bad := func(name, value, expected string) {
-		errs = append(errs, fmt.Errorf("%s is %q; expected %s", source[name], value, expected))
 	}
-	if *warming != "" {
-		d, err := time.ParseDuration(*warming)
-		if err != nil || d < 0 {
-			bad("warming", *warming, "a duration such as 30s, or 0")
-		}
-		s.warming = &d
-	}
-	if s.log != "text" && s.log != "json" {
-		bad("log", s.log, "text or json")
-	}
-	if err := s.logLevel.UnmarshalText([]byte(*level)); err != nil {
-		bad("log-level", *level, "debug, info, warn or error")
-	}
-	if s.maxSessions <= 0 {
-		bad("max-sessions", fmt.Sprint(s.maxSessions), "a number above 0")
-	}
-	s.names = parseNames(*answer, *domain, *upstreams, s.open, func(name, value string, err error) {
-		errs = append(errs, fmt.Errorf("%s is %q: %w", source[name], value, err))
-	})
-	s.names.asked = given["dns"] || variables[variableOf("dns")] != ""
-	if err := checkListen(s.listen, s.open); err != nil {
-		errs = append(errs, fmt.Errorf("%s is %q: %w", source["listen"], s.listen, err))
-	}
-	return s, errors.Join(errs...)
+	return s, errors.Join(flat...)
 }
 
-// prefix begins the names of all variables that are meant for cleatd.
-const prefix = "CLEATD_"
-
-// variableOf returns the variable that says the same as a flag.
-func variableOf(flag string) string {
-	return prefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+func (s *settings) parseMaxSessions(text string) error {
+	n, err := strconv.Atoi(text)
+	if err != nil || n <= 0 {
+		return errors.New("expected a number above 0")
+	}
+	s.maxSessions = n
+	return nil
 }
 
-// ownVariables returns what the environment says to cleatd. One that is misspelt
-// is an error, but not those that Kubernetes makes for a service of that name.
-func ownVariables(environ []string, flags *flag.FlagSet) (map[string]string, error) {
-	known := make(map[string]bool)
-	flags.VisitAll(func(f *flag.Flag) {
-		if f.Name != "version" {
-			known[variableOf(f.Name)] = true
-		}
-	})
-	variables := make(map[string]string)
-	var errs []error
-	for _, entry := range environ {
-		name, value, _ := strings.Cut(entry, "=")
-		switch {
-		case !strings.HasPrefix(name, prefix):
-		case known[name]:
-			variables[name] = value
-		case strings.HasPrefix(name, prefix+"SERVICE_"), strings.HasPrefix(name, prefix+"PORT"):
-		default:
-			errs = append(errs, fmt.Errorf("cleatd knows no variable %s; expected one of %s", name, strings.Join(slices.Sorted(maps.Keys(known)), ", ")))
-		}
+func (s *settings) parseWarming(text string) error {
+	if text == "" {
+		return nil
 	}
-	return variables, errors.Join(errs...)
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 {
+		return errors.New("expected a duration such as 30s, or 0")
+	}
+	s.warming = &d
+	return nil
+}
+
+func (s *settings) parseShutdown(text string) error {
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 || d > maxShutdown {
+		return fmt.Errorf("expected a duration such as 10s, at most %v", maxShutdown)
+	}
+	s.shutdown = d
+	return nil
+}
+
+func (s *settings) parseLogLevel(text string) error {
+	if err := s.logLevel.UnmarshalText([]byte(text)); err != nil {
+		return errors.New("expected debug, info, warn or error")
+	}
+	return nil
+}
+
+// isLocal reports whether only this machine reaches an address.
+func isLocal(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Unmap().IsLoopback()
 }
 
 // checkListen makes sure that nobody serves a network by accident.
-func checkListen(address string, open bool) error {
+func checkListen(address string, guarded bool) error {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return fmt.Errorf("%w; expected host:port, such as %s", err, defaultListen)
@@ -186,11 +199,8 @@ func checkListen(address string, open bool) error {
 	if _, err := net.LookupPort("tcp", cmp.Or(port, "no port")); err != nil {
 		return fmt.Errorf("the port is %q; expected a number up to 65535", port)
 	}
-	if open || host == "localhost" {
+	if guarded || isLocal(host) {
 		return nil
 	}
-	if addr, err := netip.ParseAddr(host); err == nil && addr.Unmap().IsLoopback() {
-		return nil
-	}
-	return errors.New("other machines could reach it, and nothing would ask them who they are; add -open if you trust that network, or listen on 127.0.0.1")
+	return errors.New("other machines could reach it, and nothing would ask them who they are; add -tokens FILE (cleatd token new makes one), or -open if you trust everybody on that network, or listen on 127.0.0.1")
 }

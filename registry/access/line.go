@@ -40,19 +40,27 @@ type Line struct {
 	certificate string // in place of a token
 }
 
-// NewLine returns the line that allows a role to a new token, over lists of
-// patterns with commas between them; empty ones stand for everything. The error
-// joins everything that is wrong.
-func NewLine(name, token, role, namespaces, services string) (Line, error) {
-	d, ok := digestOf(token)
-	if !ok {
-		return Line{}, errors.New("the token was not made by cleatd token")
+// NewLine returns the line that allows a role to a new token, or to the client
+// certificate of that name if there is one, or to whoever shows nothing if the
+// name is anonymous; over lists of patterns with commas between them, of which
+// empty ones stand for everything. The error joins everything that is wrong.
+func NewLine(name, token, certificate, role, namespaces, services string) (Line, error) {
+	holder := certified + certificate
+	if certificate == "" {
+		d, ok := digestOf(token)
+		if !ok {
+			return Line{}, errors.New("the token was not made by cleatd token")
+		}
+		holder = hashed + d.String()
+		if name == anonymous {
+			holder = unknown
+		}
 	}
-	return parseLine([]string{
-		name, hashed + d.String(), role,
-		cmp.Or(namespaces, wholeServer), cmp.Or(services, wholeServer),
-	})
+	return parseLine([]string{name, holder, role, cmp.Or(namespaces, wholeServer), cmp.Or(services, wholeServer)})
 }
+
+// HasToken reports whether the line is about a token.
+func (l Line) HasToken() bool { return l.certificate == "" && l.Name != anonymous }
 
 // Shown returns who the line is about: the beginning of the token's hash, or the
 // name of a certificate. It is no secret.
@@ -120,8 +128,8 @@ func (l *Line) parseHolder(text string) error {
 		return nil
 	}
 	if name, found := strings.CutPrefix(text, certified); found {
-		if name == "" || len(name) > maxCert {
-			return fmt.Errorf("the certificate's name is %d bytes long; expected 1 to %d", len(name), maxCert)
+		if name == "" || len(name) > maxCert || strings.ContainsFunc(name, func(c rune) bool { return c <= ' ' || c == '#' || c > '~' }) {
+			return fmt.Errorf("the certificate's name %.80q is not 1 to %d printable characters without spaces", name, maxCert)
 		}
 		l.certificate = strings.ToLower(name)
 		return nil

@@ -117,7 +117,7 @@ func TestMistakesInAFile(t *testing.T) {
 
 func TestAddAndRemove(t *testing.T) {
 	file := []byte("# mine\nci " + hashOf("ci") + " read") // without an end
-	line, err := NewLine("web", NewToken(), "register", "prod", "")
+	line, err := NewLine("web", NewToken(), "", "register", "prod", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,10 +131,10 @@ func TestAddAndRemove(t *testing.T) {
 	if _, err := Add([]byte("garbage"), line); err == nil {
 		t.Error("a bad file got one more line")
 	}
-	if _, err := NewLine("X", NewToken(), "root", "A", "B"); err == nil || strings.Count(err.Error(), "\n") != 3 {
+	if _, err := NewLine("X", NewToken(), "", "root", "A", "B"); err == nil || strings.Count(err.Error(), "\n") != 3 {
 		t.Errorf("four mistakes: got %v", err)
 	}
-	if _, err := NewLine("x", "mine", "read", "", ""); err == nil {
+	if _, err := NewLine("x", "mine", "", "read", "", ""); err == nil {
 		t.Error("a token of somebody's own was taken")
 	}
 	file, err = Remove(file, "ci")

@@ -15,6 +15,12 @@ func (s *Server) RenewGrants() {
 		return
 	}
 	s.logins.renew(tokens)
+	s.mu.Lock()
+	begun := s.core != nil
+	s.mu.Unlock()
+	if !begun {
+		return // nobody has come yet
+	}
 	s.event(func(c *core) {
 		for l := range s.open {
 			was := *l.grant.Load()
