@@ -4,10 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"reflect"
 	"time"
-
-	"cleat/registry"
 )
 
 // Progress is told after progressFirst, then at doubling distances up to
@@ -74,32 +71,4 @@ func (s *supervisor) why(n *need) string {
 		return "another node founds, and does not serve yet"
 	}
 	return fmt.Sprintf("%d of %d instances are there", len(n.view.Endpoints), n.Min)
-}
-
-// report tells the server how things are, when that has changed.
-func (s *supervisor) report() {
-	if s.Client == nil || s.life == lifeEnding || s.life == lifeOver {
-		return // nobody hears it any more
-	}
-	r := registry.Report{
-		State: string(s.life), Restarts: s.counts.restarts, Renders: s.counts.renders,
-		LastError: registry.Cut(s.last), Version: s.Version,
-	}
-	for _, n := range s.needs {
-		if n.files.held {
-			r.Held = append(r.Held, n.Alias)
-		}
-		if !n.cached.IsZero() {
-			r.Cached = append(r.Cached, n.Alias)
-		}
-	}
-	if s.life == lifeWaiting && !s.begun {
-		for _, n := range s.waitedFor() {
-			r.Unmet = append(r.Unmet, n.Alias)
-		}
-	}
-	if !reflect.DeepEqual(r, s.reported) {
-		s.reported = r
-		s.Client.Report(r)
-	}
 }

@@ -75,7 +75,7 @@ func (s *supervisor) actionEnded(o outcome) {
 // back before the reload is done.
 func (s *supervisor) actionWorked(action settings.Action) {
 	s.settleFor(s.owed[action].settle)
-	s.journal.acted(action.String(), "", nil)
+	s.journal.acted(action.Shown(), "", nil)
 	delete(s.owed, action)
 	s.unsay("action " + action.String())
 	if s.last = s.owedProblems(); s.last == "" {
@@ -86,11 +86,11 @@ func (s *supervisor) actionWorked(action settings.Action) {
 // actionFailed sees to it that the action is tried again.
 func (s *supervisor) actionFailed(action settings.Action, err error) {
 	d := s.owed[action]
-	s.journal.acted(action.String(), "", err)
-	s.say("action "+action.String(), slog.LevelError, "an action failed; it will be tried again", "action", action.String(), "cause", err)
+	s.journal.acted(action.Shown(), "", err)
+	s.say("action "+action.String(), slog.LevelError, "an action failed; it will be tried again", "action", action.Shown(), "cause", err)
 	s.alarm.by(alarmRetry, time.Now().Add(backoff(d.attempts, leastRetry, mostRetry)))
 	d.attempts++
-	d.problem = fmt.Sprintf("%s: %v", action, err)
+	d.problem = fmt.Sprintf("%s: %v", action.Shown(), err)
 	s.owed[action] = d
 	s.last = d.problem
 }

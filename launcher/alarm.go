@@ -24,6 +24,8 @@ const (
 	alarmHook                   // try a failed PRE_START again
 	alarmCoprocess              // a coprocess is to be started again, or killed
 	alarmTask                   // a task is due
+	alarmUse                    // find out what the child uses
+	alarmReport                 // the next report may go
 	alarms
 )
 

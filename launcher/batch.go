@@ -211,7 +211,7 @@ func (s *supervisor) renderWorked(r rendered) {
 	s.unsay("render")
 	for _, c := range r.changed {
 		s.counts.renders++
-		s.log.Info("wrote a file", "file", c.destination, "action", c.action.String())
+		s.log.Info("wrote a file", "file", c.destination, "action", c.action.Shown())
 	}
 }
 

@@ -21,7 +21,7 @@ func (f *files) states() []fileState {
 		s := f.sources[destination]
 		state := fileState{destination: destination, source: s.Source, sum: s.sum}
 		if s.template != nil {
-			state.action = f.action(s).String()
+			state.action = f.action(s).Shown()
 		}
 		if s.problem != nil {
 			state.problem = s.problem.Error()

@@ -250,6 +250,9 @@ func (s *supervisor) start() {
 	maps.Copy(s.unproven, s.started.revisions)
 	s.log.Info("started", "command", s.started.command[0], "pid", child.Pid())
 	s.offers.started(now)
+	s.counts.starts++
+	s.reporter.use = nil // of the one before
+	s.alarm.at(alarmUse, now.Add(firstUse))
 	s.alarm.off(alarmProgress)
 	s.alarm.at(alarmProof, now.Add(proofTime))
 	s.poll()

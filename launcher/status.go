@@ -46,7 +46,7 @@ func (s *supervisor) childStatus() control.Child {
 		c.Command = s.started.command[0]
 	}
 	if s.child != nil {
-		c.PID, c.Started = s.child.Pid(), s.started.at
+		c.PID, c.Started, c.Use = s.child.Pid(), s.started.at, s.reporter.use
 	}
 	return c
 }

@@ -15,6 +15,7 @@ import (
 	"cleat/launcher/health"
 	"cleat/launcher/listeners"
 	"cleat/launcher/process"
+	"cleat/launcher/process/proctree"
 	"cleat/launcher/settings"
 	"cleat/registry"
 	"cleat/registry/client"
@@ -43,6 +44,9 @@ type Config struct {
 	// Address finds the addresses to advertise; peer is the one that the server
 	// sees, invalid while that is not known. It may take seconds.
 	Address func(peer netip.Addr) address.Answer
+	// Use finds out what a process and its descendants use; nil: it cannot be
+	// told.
+	Use func(pid int) (proctree.Use, error)
 	// Watch names the files whose change is told on Changed; nil: nothing is
 	// watched.
 	Watch   func(paths []string)
@@ -108,7 +112,7 @@ type supervisor struct {
 	relocate bool          // and again after that: something has changed meanwhile
 	engine   time.Duration // until the container engine is asked again; 0: it has answered
 	peer     netip.Addr    // the address that the server sees; invalid: none has told
-	reported registry.Report
+	reporter reporter
 	keeper   *keeper // of the cache; nil: nothing is kept
 
 	// The child.
@@ -117,7 +121,7 @@ type supervisor struct {
 	begun   bool // it has been started, and need not wait for requirements again
 	started started
 	crashes int // in a row
-	counts  struct{ restarts, renders int }
+	counts  struct{ starts, restarts, renders int }
 
 	// What runs before, beside and after it; see hook.go, coprocess.go, task.go.
 	hooks         hooks
@@ -193,7 +197,7 @@ func newSupervisor(c Config) *supervisor {
 		preparing: make(chan rendered, 1), rendered: make(chan batchRender, 1), acted: make(chan outcome), located: make(chan address.Answer, 1),
 		hooks: newHooks(c.Settings), coprocesses: newCoprocesses(c.Settings), coprocessEnds: make(chan coprocessEnd),
 		tasks: newTasks(c.Settings), taskEnds: make(chan taskEnd), gone: make(chan struct{}),
-		said: make(map[string]string), journal: newJournal(),
+		said: make(map[string]string), journal: newJournal(), reporter: newReporter(),
 	}
 	for _, entry := range s.set.ChildEnv {
 		name, value, _ := strings.Cut(entry, "=")
@@ -263,6 +267,8 @@ func (s *supervisor) run(ctx context.Context) int {
 			s.taskEnded(e)
 		case l := <-s.located:
 			s.relocated(l)
+		case use := <-s.reporter.used:
+			s.used(use)
 		case <-s.checker.Changed():
 			s.checked()
 		case r := <-s.Requests:
@@ -359,6 +365,10 @@ func (s *supervisor) ring(a alarm) {
 	case alarmTask:
 		s.tasksDue()
 	case alarmHook: // advance tries again
+	case alarmUse:
+		s.askUse()
+	case alarmReport:
+		// The loop reports after every turn.
 	}
 }
 

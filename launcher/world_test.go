@@ -25,6 +25,7 @@ import (
 	"cleat/launcher/control"
 	"cleat/launcher/listeners"
 	"cleat/launcher/process/processtest"
+	"cleat/launcher/process/proctree"
 	"cleat/launcher/settings"
 	"cleat/registry/client"
 	"cleat/registry/server"
@@ -129,6 +130,7 @@ type box struct {
 	find    func(peer netip.Addr) address.Answer // the addresses to advertise; nil: one of its own
 
 	established atomic.Int32 // connections to the child
+	used        atomic.Int64 // processor time of the child, in milliseconds
 
 	mu      sync.Mutex
 	open    []listeners.Listener
@@ -203,7 +205,10 @@ func (b *box) run(environment env, command ...string) {
 		},
 		Listeners:    b.listeners,
 		OwnNamespace: func() bool { return true },
-		Established:  func([]uint16) (int, error) { return int(b.established.Load()), nil },
+		Use: func(int) (proctree.Use, error) {
+			return proctree.Use{CPU: time.Duration(b.used.Load()) * time.Millisecond, Memory: 1 << 20, Processes: 2}, nil
+		},
+		Established: func([]uint16) (int, error) { return int(b.established.Load()), nil },
 		Address: func(peer netip.Addr) address.Answer {
 			if b.find != nil {
 				return b.find(peer)

@@ -56,7 +56,7 @@ func DecodeClient(data []byte) (ClientMessage, error) {
 		return ClientMessage{}, err
 	}
 	if m.Report != nil {
-		m.Report.limit()
+		m.Report.Limit()
 	}
 	if m.Applied != nil {
 		m.Applied.Error = Cut(m.Applied.Error)
@@ -100,18 +100,6 @@ func decode(data []byte, m any) error {
 		return fmt.Errorf("the message is not JSON of the expected form: %w", err)
 	}
 	return nil
-}
-
-// limit cuts what a report says to what the server is willing to keep.
-func (r *Report) limit() {
-	r.State, r.LastError, r.Version = Cut(r.State), Cut(r.LastError), Cut(r.Version)
-	r.Restarts, r.Renders = max(r.Restarts, 0), max(r.Renders, 0)
-	for _, aliases := range []*[]string{&r.Unmet, &r.Held, &r.Cached} {
-		*aliases = (*aliases)[:min(len(*aliases), MaxRequires)]
-		for i, alias := range *aliases {
-			(*aliases)[i] = Cut(alias)
-		}
-	}
 }
 
 // elements counts the values in the lists and objects of a JSON text, without

@@ -64,18 +64,6 @@ type Require struct {
 	Optional bool   `json:"optional,omitempty"`
 }
 
-// Report tells how the launcher and its child are; it is sent when it changed.
-type Report struct {
-	State     string   `json:"state"`    // a life state of the launcher: waiting, running, ...
-	Restarts  int      `json:"restarts"` // of the child, since the launcher started
-	Renders   int      `json:"renders"`  // that changed a file
-	LastError string   `json:"last_error,omitempty"`
-	Unmet     []string `json:"unmet,omitempty"`  // aliases that are waited for
-	Held      []string `json:"held,omitempty"`   // aliases whose last view is held
-	Cached    []string `json:"cached,omitempty"` // aliases whose view is from before the launcher's start, out of its cache
-	Version   string   `json:"version,omitempty"`
-}
-
 // Applied says that a view is in effect: everything that the launcher does for
 // it has been done, or failed with Error. It counts only for a view that was
 // sent on the same connection.

@@ -24,6 +24,7 @@ import (
 	"cleat/launcher/control"
 	"cleat/launcher/listeners"
 	"cleat/launcher/pid1"
+	"cleat/launcher/process/proctree"
 	"cleat/launcher/settings"
 	"cleat/registry/client"
 )
@@ -99,6 +100,7 @@ func supervise(link *pid1.Link, args []string) int {
 		Listeners:    reader.Read,
 		OwnNamespace: reader.OwnNamespace,
 		Established:  reader.Established,
+		Use:          proctree.UseOf,
 		Address:      addressOf(s),
 		Watch:        watcher.Watch,
 		Changed:      watcher.Changed(),

@@ -71,6 +71,9 @@ func showStatus(w io.Writer, s control.Status) error {
 		child += fmt.Sprintf(" (last: %s, %s)", s.Child.LastExit, ago(s.Child.Ended))
 	}
 	v.line("child", child)
+	if u := s.Child.Use; u != nil {
+		v.line("uses", fmt.Sprintf("%s of memory, %s of processor time, %d processes", bytesText(u.Memory), span(u.CPU.Duration()), u.Processes))
+	}
 	v.line("server", serverText(s))
 	health := "healthy"
 	if !s.Healthy {
@@ -176,6 +179,18 @@ func span(d time.Duration) string {
 		return fmt.Sprintf("%dh%dm", d/time.Hour, d%time.Hour/time.Minute)
 	}
 	return fmt.Sprintf("%dd%dh", d/day, d%day/time.Hour)
+}
+
+// bytesText is a size for people.
+func bytesText(n int64) string {
+	const kib, mib, gib = 1 << 10, 1 << 20, 1 << 30
+	switch {
+	case n >= gib:
+		return fmt.Sprintf("%.1f GiB", float64(n)/gib)
+	case n >= mib:
+		return fmt.Sprintf("%.1f MiB", float64(n)/mib)
+	}
+	return fmt.Sprintf("%d KiB", n/kib)
 }
 
 // join joins what is not empty.

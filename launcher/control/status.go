@@ -42,6 +42,9 @@ type Child struct {
 	Restarts int       `json:"restarts"`            // since the launcher began
 	LastExit string    `json:"last_exit,omitempty"` // "exit status 1", "killed by SEGV"
 	Ended    time.Time `json:"ended,omitzero"`      // when that was
+	// Use is what it and its descendants used when that was last looked at,
+	// about once a minute while there is a session; absent: never yet.
+	Use *registry.Use `json:"use,omitempty"`
 }
 
 // Server is how the launcher stands with the discovery servers.

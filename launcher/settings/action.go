@@ -40,6 +40,10 @@ func (a Action) String() string {
 	return string(a.Kind)
 }
 
+// Shown returns the action as people may see it: without what can be told to be
+// a secret.
+func (a Action) Shown() string { return maskCommand(a.String()) }
+
 // maxCommand is the length of a command in bytes: far above what anybody
 // writes into a variable, and below what one argument may be.
 const maxCommand = 64 << 10
