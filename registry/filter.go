@@ -149,11 +149,8 @@ func (f Filter) Match(i Instance) bool {
 }
 
 func (f *Filter) addAttribute(key, value string) error {
-	if err := checkAttributeKey(key); err != nil {
+	if err := CheckAttribute(key, value); err != nil {
 		return err
-	}
-	if len(value) > MaxAttributeValue {
-		return fmt.Errorf("the attribute %s is %d bytes long; at most %d are allowed", quote(key), len(value), MaxAttributeValue)
 	}
 	if _, twice := f.Attributes[key]; twice {
 		return fmt.Errorf("attr.%s is there twice, in different cases", key)

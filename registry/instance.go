@@ -180,14 +180,8 @@ func normalizeAttributes(attributes map[string]string) (map[string]string, error
 	normal := make(map[string]string, len(attributes))
 	for key, value := range attributes {
 		lower := strings.ToLower(key)
-		if err := checkAttributeKey(lower); err != nil {
+		if err := CheckAttribute(lower, value); err != nil {
 			return nil, err
-		}
-		if len(value) > MaxAttributeValue {
-			return nil, fmt.Errorf("the attribute %s is %d bytes long; at most %d are allowed", quote(key), len(value), MaxAttributeValue)
-		}
-		if !utf8.ValidString(value) {
-			return nil, fmt.Errorf("the attribute %s is not UTF-8", quote(key))
 		}
 		if _, twice := normal[lower]; twice {
 			return nil, fmt.Errorf("the attribute %s is there twice, in different cases", quote(lower))
@@ -197,9 +191,11 @@ func normalizeAttributes(attributes map[string]string) (map[string]string, error
 	return normal, nil
 }
 
-// checkAttributeKey allows what a variable's name can hold in lower case, and
-// the dots and hyphens that other systems use in metadata.
-func checkAttributeKey(key string) error {
+// CheckAttribute reports what is wrong with an attribute. The key, in lower
+// case, has what a variable's name can hold, and the dots and hyphens that other
+// systems use in metadata; at most [MaxAttributeKey] bytes. The value is any text
+// of at most [MaxAttributeValue] bytes.
+func CheckAttribute(key, value string) error {
 	if key == "" || len(key) > MaxAttributeKey {
 		return fmt.Errorf("the attribute %s has an empty name, or one longer than %d bytes", quote(key), MaxAttributeKey)
 	}
@@ -207,6 +203,12 @@ func checkAttributeKey(key string) error {
 		if !isAlnum(c) && c != '_' && c != '-' && c != '.' {
 			return fmt.Errorf("the attribute %s has %q in its name; expected letters, digits, '_', '-' and '.'", quote(key), c)
 		}
+	}
+	if len(value) > MaxAttributeValue {
+		return fmt.Errorf("the attribute %s is %d bytes long; at most %d are allowed", quote(key), len(value), MaxAttributeValue)
+	}
+	if !utf8.ValidString(value) {
+		return fmt.Errorf("the attribute %s is not UTF-8", quote(key))
 	}
 	return nil
 }
