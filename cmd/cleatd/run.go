@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime/debug"
 
+	"cleat/registry/compat/eureka"
 	"cleat/registry/server"
 )
 
@@ -74,6 +75,7 @@ func serve(ctx context.Context, log *slog.Logger, s settings, g guards) error {
 	if err != nil {
 		return err
 	}
+	srv.Handle("/eureka/", eureka.New(srv))
 	// The protocol has beats of its own; TCP's probes would only double them.
 	config := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: false}, KeepAlive: -1}
 	listener, err := config.Listen(ctx, "tcp", s.listen)

@@ -38,7 +38,9 @@ func bubble(t *testing.T, warming time.Duration, test func(w *world)) {
 		served := make(chan error, 1)
 		go func() { served <- srv.Serve(ctx, listener) }()
 		transport := &http.Transport{
-			DialContext:       func(ctx context.Context, network, addr string) (net.Conn, error) { return listener.Dial(ctx, network, addr) },
+			DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+				return listener.Dial(ctx, network, addr)
+			},
 			DisableKeepAlives: true,
 		}
 		defer func() {
@@ -305,7 +307,9 @@ func TestMetadata(t *testing.T) {
 // A client that applies deltas has what a client has that reads everything.
 func TestDelta(t *testing.T) {
 	bubble(t, 0, func(w *world) {
-		one := func(name string) string { return strings.ReplaceAll(strings.ReplaceAll(spring, "ORDERS", name), ":orders:", ":"+strings.ToLower(name)+":") }
+		one := func(name string) string {
+			return strings.ReplaceAll(strings.ReplaceAll(spring, "ORDERS", name), ":orders:", ":"+strings.ToLower(name)+":")
+		}
 		w.expect(204, "POST", "/eureka/apps/A", one("A"))
 		if a := w.apps("/eureka/apps/"); a.Applications.Hash != "UP_1_" {
 			t.Fatalf("got %+v", a)
@@ -326,6 +330,9 @@ func TestDelta(t *testing.T) {
 			t.Errorf("got %+v", a)
 		}
 		w.expect(204, "POST", "/eureka/apps/A", one("A"))
+		if l := w.apps("/eureka/v2/apps/delta").Applications.List; len(l) != 2 || l[0].Instances[0]["status"] != "UP" {
+			t.Errorf("got %+v; want the two that have changed", l)
+		}
 		for range 4 { // kept alive, it is out of the delta after three minutes
 			time.Sleep(50 * time.Second)
 			w.expect(200, "PUT", "/eureka/apps/A/10.0.0.7:a:8080", "")
