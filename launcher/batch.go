@@ -222,7 +222,7 @@ func (s *supervisor) noteRender(r rendered) {
 	if r.uses.anywhere != nil {
 		s.uses = r.uses
 	}
-	if s.Watch != nil && len(r.watch) > 0 {
+	if s.Watch != nil && len(r.watch) > 0 && !s.life.stopping() {
 		s.Watch(r.watch)
 	}
 	if problem := joinSorted(slices.Clone(r.problems)); problem != nil {

@@ -43,6 +43,7 @@ func (s *supervisor) finish(code int, hook bool) {
 	s.parting.hook = hook
 	s.cancel(errStopping)
 	s.abandonBatch()
+	s.unwatch()
 	s.alarm.offAll()
 	if s.Client != nil {
 		s.Client.Leave(leaveTime) // nothing is offered any more

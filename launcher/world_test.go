@@ -133,6 +133,7 @@ type box struct {
 	used        atomic.Int64 // processor time of the child, in milliseconds
 
 	mu      sync.Mutex
+	watched []string // files whose changes count
 	open    []listeners.Listener
 	records []int
 }
@@ -203,6 +204,7 @@ func (b *box) run(environment env, command ...string) {
 			b.locked(func() { b.records = append(b.records, code) })
 			return nil
 		},
+		Watch:        func(paths []string) { b.locked(func() { b.watched = paths }) },
 		Listeners:    b.listeners,
 		OwnNamespace: func() bool { return true },
 		Use: func(int) (proctree.Use, error) {

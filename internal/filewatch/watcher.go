@@ -51,6 +51,10 @@ func New(ignored string, log *slog.Logger) *Watcher {
 // below. A set that leads to directories which were not watched before counts
 // as changed, because nobody looked while it was read. It never blocks. One
 // goroutine at a time may call it.
+//
+// With an empty set nothing is watched any more. Whoever knows that the end is
+// near says so in time: the kernel takes some 10 ms to end a watch, and a process
+// that has one cannot exit in less.
 func (w *Watcher) Watch(paths []string) {
 	select {
 	case <-w.paths: // nobody has seen the earlier set
@@ -67,14 +71,21 @@ func (w *Watcher) Changed() <-chan struct{} { return w.changed }
 // watch left) it says so once; then a change is seen at the next occasion for
 // reading.
 func (w *Watcher) Run(ctx context.Context) error {
-	var paths []string
-	for len(paths) == 0 { // most containers never have anything to watch
+	for {
 		select {
-		case paths = <-w.paths:
+		case paths := <-w.paths:
+			if len(paths) > 0 { // most containers never have anything to watch
+				w.follow(ctx, paths)
+			}
 		case <-ctx.Done():
 			return nil
 		}
 	}
+}
+
+// follow watches the paths, and the sets that come after them, until one is
+// empty or ctx ends.
+func (w *Watcher) follow(ctx context.Context, paths []string) {
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
 		w.log.Warn("cannot watch files; they are read again at the next occasion only", "cause", err)
@@ -82,7 +93,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 			select {
 			case <-w.paths:
 			case <-ctx.Done():
-				return nil
+				return
 			}
 		}
 	}
@@ -90,7 +101,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 	var set watched
 	var gathered <-chan time.Time
 	said := false
-	follow := func() (more bool) {
+	update := func() (more bool) {
 		set = watch(paths)
 		more, err := set.apply(watcher)
 		if err != nil && !said {
@@ -99,16 +110,19 @@ func (w *Watcher) Run(ctx context.Context) error {
 		}
 		return more
 	}
-	if follow() {
+	if update() {
 		w.tell()
 	}
 	for {
 		select {
 		case next := <-w.paths:
+			if len(next) == 0 {
+				return
+			}
 			if slices.Equal(next, paths) {
 				break
 			}
-			if paths = next; follow() {
+			if paths = next; update() {
 				w.tell()
 			}
 		case event := <-watcher.Events:
@@ -121,10 +135,10 @@ func (w *Watcher) Run(ctx context.Context) error {
 			}
 		case <-gathered:
 			gathered = nil
-			follow() // links may lead elsewhere now
+			update() // links may lead elsewhere now
 			w.tell()
 		case <-ctx.Done():
-			return nil
+			return
 		}
 	}
 }

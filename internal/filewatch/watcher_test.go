@@ -333,6 +333,21 @@ func TestWatchReplacesTheSet(t *testing.T) {
 	l.expectNothing("a file that is watched no more")
 }
 
+// TestWatchNothing ends the watching, and begins it again.
+func TestWatchNothing(t *testing.T) {
+	t.Parallel()
+	l := watching(t)
+	l.write("source", "1")
+	l.follows("source")
+	l.Watch(nil)
+	time.Sleep(calm) // until that is so
+	l.write("source", "2")
+	l.expectNothing("a file that is not watched any more")
+	l.follows("source")
+	l.write("source", "3")
+	l.expect("a file that is watched again")
+}
+
 func TestWatchNeverBlocks(t *testing.T) {
 	w := New(".mine-", slog.New(slog.DiscardHandler)) // not run
 	for range 3 {
