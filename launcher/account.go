@@ -43,14 +43,13 @@ func (s *supervisor) progress() {
 	switch {
 	case s.life == lifeHooking:
 		s.log.Info("waiting for the hook PRE_START", "for", round(now.Sub(s.wait.began)))
-		s.wait.next = min(2*s.wait.next, progressMost)
-		s.alarm.at(alarmProgress, now.Add(s.wait.next))
-		return
+	case s.groundProgress(now.Sub(s.wait.began)):
 	case s.life != lifeWaiting || s.begun:
 		return
-	}
-	for _, n := range s.waitedFor() {
-		s.log.Info("waiting for a requirement", "alias", n.Alias, "requirement", n.Text, "why", s.why(n), "for", round(now.Sub(s.wait.began)))
+	default:
+		for _, n := range s.waitedFor() {
+			s.log.Info("waiting for a requirement", "alias", n.Alias, "requirement", n.Text, "why", s.why(n), "for", round(now.Sub(s.wait.began)))
+		}
 	}
 	s.wait.next = min(2*s.wait.next, progressMost)
 	s.alarm.at(alarmProgress, now.Add(s.wait.next))

@@ -26,6 +26,7 @@ const (
 	alarmTask                   // a task is due
 	alarmUse                    // find out what the child uses
 	alarmReport                 // the next report may go
+	alarmGround                 // a volume is tried again, or its or a network's wait is over
 	alarms
 )
 

@@ -24,6 +24,11 @@ func Check(s *settings.Settings) []error {
 	if err != nil {
 		problems = append(problems, err)
 	}
+	for _, v := range s.Volumes {
+		if err := v.Check(); err != nil {
+			problems = append(problems, fmt.Errorf("the volume %s: %w", v.Name, err))
+		}
+	}
 	return problems
 }
 

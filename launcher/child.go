@@ -102,6 +102,7 @@ func (s *supervisor) childGone() {
 		s.abandonBatch() // its actions were for that child
 	}
 	clear(s.owed) // the next one reads everything
+	s.ground.stale = true
 	s.unproven = nil
 	s.offers.stopped()
 	s.aim()

@@ -26,6 +26,8 @@
 //
 // # The life
 //
+//	provisioning ──volumes and networks are there──► waiting
+//
 //	waiting ──met, quiet──► preparing ──rendered──► running ──ended─────────► over
 //	 ▲  ▲  ▲                    │                    │   │                     ▲
 //	 │  │  └──nothing good yet──┘          ended, to │   │ a restart is due    │
@@ -38,7 +40,12 @@
 //	                                                     ▼                     │
 //	any of these ──stop──► draining ──► lingering ──► stopping ──ended─────────┘
 //
-// Waiting is for requirements, views that have been quiet, and a first good
+//	over, if something was provisioned: ──► releasing ──► over
+//
+// Provisioning is for volumes and networks; the session with a server begins
+// after it, so that nothing is said of a container that cannot run yet. What
+// goes away later is only warned about, and the next start waits for it
+// (ground.go). Waiting is for requirements, views that have been quiet, and a first good
 // render; only the child's first start waits for them, and the one after
 // on-loss=stop. Every other start takes what is held for met, and after a failed
 // render what the child was last started with. A wait= that is over, and a
@@ -80,6 +87,8 @@
 //     long as it can, so that others may come and go.
 //   - The exit code is recorded the moment that the child is gone, before
 //     anything is cleaned up.
+//   - What was provisioned is released exactly once, the last one first, however
+//     the life ends.
 //   - When Run returns, no goroutine of it is left, and the server has been told
 //     or its time for that is over.
 //   - No message and no error holds a value: of a variable, of a file, of an

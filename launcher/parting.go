@@ -11,7 +11,7 @@ import (
 // parting is the way of a child from the decision that it ends to the moment
 // when nothing is left of it.
 //
-//	drained ──► PRE_STOP ──► coprocesses before ──► signal ──► ended ──► coprocesses after ──► POST_STOP ──► over
+//	drained ──► PRE_STOP ──► coprocesses before ──► signal ──► ended ──► coprocesses after ──► POST_STOP ──► volumes released ──► over
 //	                         (of a stop alone)                   │       (of a stop alone)         │
 //	                                                             └─ to be started again ───────────┴──► waiting
 //
@@ -38,14 +38,14 @@ func (s *supervisor) killTime(began time.Time) time.Time {
 // be done. hook says that a child has ended just now.
 func (s *supervisor) finish(code int, hook bool) {
 	s.code = code
-	s.record(code, s.endTime(hook)+cleanUpTime)
+	s.record(code, s.endTime(hook)+s.releaseTime()+cleanUpTime)
 	s.life = lifeEnding
 	s.parting.hook = hook
 	s.cancel(errStopping)
 	s.abandonBatch()
 	s.unwatch()
 	s.alarm.offAll()
-	if s.Client != nil {
+	if s.joined {
 		s.Client.Leave(leaveTime) // nothing is offered any more
 	}
 	s.endCoprocesses(everyone, never)
@@ -76,7 +76,7 @@ func (s *supervisor) finishing() {
 		s.postStop()
 	}
 	if s.hooks.run == nil {
-		s.life = lifeOver
+		s.release()
 	}
 }
 

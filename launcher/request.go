@@ -135,8 +135,8 @@ func (s *supervisor) undrainAsked() control.Answer {
 func (s *supervisor) reloadAsked(r control.Request) {
 	s.dirty = true
 	switch s.life {
-	case lifeWaiting, lifePreparing, lifeHooking:
-		if !s.begun && len(s.waitedFor()) > 0 {
+	case lifeProvisioning, lifeWaiting, lifePreparing, lifeHooking:
+		if s.whyGround() != "" || !s.begun && len(s.waitedFor()) > 0 {
 			r.Reply(done("the templates are read again before the child starts; %s", s.whyNoChild()))
 			return
 		}

@@ -1,6 +1,7 @@
 package launcher
 
 import (
+	"log/slog"
 	"slices"
 	"strings"
 	"syscall"
@@ -80,6 +81,11 @@ func (s *supervisor) restartDue() {
 	if s.restart == nil || s.life != lifeRunning || s.batch != nil {
 		return // the batch first; its end sets the alarm again
 	}
+	if s.ground.lacking() {
+		s.say("restart", slog.LevelWarn, "a restart waits for a volume or a network that is gone", "why", s.restart.why())
+		return // the child runs on; the look that finds it sets the alarm again
+	}
+	s.unsay("restart")
 	s.log.Info("restarting the child", "why", s.restart.why())
 	s.journal.acted("restart", s.restart.why(), nil)
 	s.turn()

@@ -99,6 +99,10 @@ func (s *supervisor) advance() {
 		return
 	}
 	now := time.Now()
+	if !s.ground.stands() {
+		s.startProgress(now)
+		return
+	}
 	if !s.begun {
 		waited := s.waitedFor()
 		if s.waitOver(waited, now) {
@@ -228,6 +232,8 @@ func (s *supervisor) stillWanted() bool {
 		return false
 	case !s.begun && len(s.waitedFor()) > 0:
 		return false // lost meanwhile
+	case s.ground.lacking():
+		return false // gone meanwhile
 	}
 	return true
 }

@@ -20,6 +20,8 @@ func (s *supervisor) status() control.Status {
 		Child:    s.childStatus(),
 		Provides: s.provided(),
 		Changed:  s.changes.texts(),
+		Volumes:  s.volumeStatus(),
+		Networks: s.networkStatus(),
 		Requires: make([]control.Requirement, 0, len(s.needs)),
 		Render:   s.journal.render, Templates: s.journal.templates(),
 		Actions: append([]control.Action{}, s.journal.actions...),
@@ -84,7 +86,10 @@ func (s *supervisor) whyNoChild() string {
 		return "the child has ended (" + s.journal.exit + ") and will be started again"
 	case lifeHooking:
 		return "the child waits for the hook PRE_START, which runs"
-	case lifeWaiting, lifePreparing:
+	case lifeProvisioning, lifeWaiting, lifePreparing:
+		if why := s.whyGround(); why != "" {
+			return why
+		}
 		if waited := s.waitedFor(); !s.begun && len(waited) > 0 {
 			return fmt.Sprintf("the child waits for %s (%s): %s", waited[0].Alias, waited[0].Text, s.why(waited[0]))
 		}

@@ -51,6 +51,8 @@ type Config struct {
 	// watched.
 	Watch   func(paths []string)
 	Changed <-chan struct{}
+	// Ground is about volumes and networks; without any it may be empty.
+	Ground Ground
 	// Requests are those that may be asked, see cleat/launcher/control; nil: none.
 	Requests <-chan control.Request
 	Version  string
@@ -61,23 +63,25 @@ type Config struct {
 type life string
 
 const (
-	lifeWaiting   life = "waiting"   // for requirements, quiet views, a good first render
-	lifePreparing life = "preparing" // rendering before a start
-	lifeHooking   life = "hooking"   // PRE_START runs
-	lifeRunning   life = "running"   // the child runs
-	lifeTurning   life = "turning"   // a restart was decided; its drain is under way
-	lifeHalting   life = "halting"   // the child was told to end, to be started again
-	lifeBackoff   life = "backoff"   // the child ended by itself and will be started again
-	lifeDraining  life = "draining"  // stopping: consumers are told
-	lifeLingering life = "lingering" // stopping: established connections may end
-	lifeStopping  life = "stopping"  // stopping: the child was told to end
-	lifeEnding    life = "ending"    // the child has ended for good; what follows that is under way
-	lifeOver      life = "over"      // nothing is left to do but to go
+	lifeProvisioning life = "provisioning" // volumes and networks come first
+	lifeWaiting      life = "waiting"      // for requirements, quiet views, a good first render
+	lifePreparing    life = "preparing"    // rendering before a start
+	lifeHooking      life = "hooking"      // PRE_START runs
+	lifeRunning      life = "running"      // the child runs
+	lifeTurning      life = "turning"      // a restart was decided; its drain is under way
+	lifeHalting      life = "halting"      // the child was told to end, to be started again
+	lifeBackoff      life = "backoff"      // the child ended by itself and will be started again
+	lifeDraining     life = "draining"     // stopping: consumers are told
+	lifeLingering    life = "lingering"    // stopping: established connections may end
+	lifeStopping     life = "stopping"     // stopping: the child was told to end
+	lifeEnding       life = "ending"       // the child has ended for good; what follows that is under way
+	lifeReleasing    life = "releasing"    // volumes are given back
+	lifeOver         life = "over"         // nothing is left to do but to go
 )
 
 // stopping reports whether the container is on its way out.
 func (l life) stopping() bool {
-	return l == lifeDraining || l == lifeLingering || l == lifeStopping || l == lifeEnding || l == lifeOver
+	return l == lifeDraining || l == lifeLingering || l == lifeStopping || l == lifeEnding || l == lifeReleasing || l == lifeOver
 }
 
 // cleanUpTime is how long everything may take that follows the child's end,
@@ -96,6 +100,10 @@ type supervisor struct {
 	alarm *deadlines
 	life  life
 	code  int // the container's exit code, once life is over
+
+	ground     ground
+	joined     bool   // the client runs
+	endKeeping func() // writes what is left to be kept
 
 	// The server, and what is needed and offered.
 	key      string
@@ -210,7 +218,7 @@ func newSupervisor(c Config) *supervisor {
 	for _, id := range s.offers.ids() {
 		s.consumer.own[id] = true
 	}
-	s.keeper = s.newKeeper()
+	s.endKeeping = func() {}
 	s.work, s.cancel = context.WithCancelCause(context.Background())
 	return s
 }
@@ -222,22 +230,10 @@ func (s *supervisor) run(ctx context.Context) int {
 	var events <-chan client.Event
 	if s.Client != nil {
 		events = s.Client.Events()
-		s.locate()
-		if !s.offers.any() {
-			s.declare() // no address is needed
-		}
-		s.aim()
-		s.aside.Go(func() {
-			if err := s.checker.Run(s.work); err != nil {
-				s.log.Warn("a check was left behind", "cause", err)
-			}
-		})
-		// It ends when it is told to leave, not when ctx does.
-		s.aside.Go(func() { _ = s.Client.Run(context.WithoutCancel(ctx)) })
 	}
-	endKeeping := s.startKeeping()
-	defer endKeeping()
-	s.judge()
+	defer func() { s.endKeeping() }()
+	s.settleGround()
+	s.stepGround()
 	s.advance()
 	done := ctx.Done()
 	for s.life != lifeOver {
@@ -275,6 +271,10 @@ func (s *supervisor) run(ctx context.Context) int {
 			s.asked(r)
 		case <-s.Changed:
 			s.sourcesChanged()
+		case r := <-s.ground.results:
+			s.groundDone(r)
+		case <-s.Ground.Changed:
+			s.groundChanged()
 		case <-s.alarm.timer.C:
 			for _, a := range s.alarm.ringing(time.Now()) {
 				s.ring(a)
@@ -285,6 +285,7 @@ func (s *supervisor) run(ctx context.Context) int {
 				s.stop(syscall.SIGTERM) // also where CLEAT_STOP_ON does not name it
 			}
 		}
+		s.stepGround()
 		s.advance()
 		s.keep()
 		s.report()
@@ -293,6 +294,31 @@ func (s *supervisor) run(ctx context.Context) int {
 	close(s.gone)
 	s.drainAside(events)
 	return s.code
+}
+
+// join begins the session with the servers, once the child has all that it
+// stands on.
+func (s *supervisor) join() {
+	s.life = lifeWaiting
+	s.consumer.began = time.Now()
+	s.keeper = s.newKeeper() // the file may be on a volume
+	s.endKeeping = s.startKeeping()
+	if s.Client != nil {
+		s.joined = true
+		s.locate()
+		if !s.offers.any() {
+			s.declare() // no address is needed
+		}
+		s.aim()
+		s.aside.Go(func() {
+			if err := s.checker.Run(s.work); err != nil {
+				s.log.Warn("a check was left behind", "cause", err)
+			}
+		})
+		// It ends when it is told to leave, not before.
+		s.aside.Go(func() { _ = s.Client.Run(context.Background()) })
+	}
+	s.judge()
 }
 
 // abandoned takes the end of the init stage: then nobody passes signals on any
@@ -323,6 +349,7 @@ func (s *supervisor) drainAside(events <-chan client.Event) {
 		case <-s.preparing:
 		case <-s.rendered:
 		case <-s.located:
+		case <-s.ground.results:
 		case <-events:
 		}
 	}
@@ -364,6 +391,8 @@ func (s *supervisor) ring(a alarm) {
 		s.coprocessesDue()
 	case alarmTask:
 		s.tasksDue()
+	case alarmGround:
+		s.groundAlarm()
 	case alarmHook: // advance tries again
 	case alarmUse:
 		s.askUse()

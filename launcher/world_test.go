@@ -131,6 +131,8 @@ type box struct {
 
 	established atomic.Int32 // connections to the child
 	used        atomic.Int64 // processor time of the child, in milliseconds
+	ground      fakeGround
+	rested      func(time.Duration) // told what the init stage is told
 
 	mu      sync.Mutex
 	watched []string // files whose changes count
@@ -199,8 +201,12 @@ func (b *box) run(environment env, command ...string) {
 	own := netip.AddrFrom4([4]byte{10, 0, 0, byte(1 + len(b.w.boxes))})
 	log := logline.New(b.w.log, b.name, slog.LevelDebug, false)
 	c := Config{
+		Ground:   b.ground.config(),
 		Settings: s, Kernel: b.kernel, Signals: b.signals, Log: log, Changed: b.changed, Requests: b.asks,
-		Record: func(code int, _ time.Duration) error {
+		Record: func(code int, rest time.Duration) error {
+			if b.rested != nil {
+				b.rested(rest)
+			}
 			b.locked(func() { b.records = append(b.records, code) })
 			return nil
 		},

@@ -23,9 +23,11 @@ import (
 	"cleat/launcher/address"
 	"cleat/launcher/control"
 	"cleat/launcher/listeners"
+	"cleat/launcher/network"
 	"cleat/launcher/pid1"
 	"cleat/launcher/process/proctree"
 	"cleat/launcher/settings"
+	"cleat/launcher/volume"
 	"cleat/registry/client"
 )
 
@@ -91,6 +93,7 @@ func supervise(link *pid1.Link, args []string) int {
 	if socket := listenControl(s, link.InitPid(), log); socket != nil {
 		aside.Go(func() { _ = socket.Serve(ctx, requests) })
 	}
+	ground := watchGround(ctx, s, &aside, log)
 	code := launcher.Run(ctx, launcher.Config{
 		Settings:     s,
 		Kernel:       kernel,
@@ -104,6 +107,7 @@ func supervise(link *pid1.Link, args []string) int {
 		Address:      addressOf(s),
 		Watch:        watcher.Watch,
 		Changed:      watcher.Changed(),
+		Ground:       ground,
 		Requests:     requests,
 		Version:      version(),
 		Log:          log,
@@ -111,6 +115,35 @@ func supervise(link *pid1.Link, args []string) int {
 	cancel()
 	aside.Wait()
 	return code
+}
+
+// watchGround returns how volumes and networks are seen, and watches them aside
+// if there are any.
+func watchGround(ctx context.Context, s *settings.Settings, aside *sync.WaitGroup, log *slog.Logger) launcher.Ground {
+	changed := make(chan struct{}, 1)
+	run := func(watch func(context.Context) error) {
+		aside.Go(func() {
+			if err := watch(ctx); err != nil {
+				log.Warn("cannot watch volumes or networks; they are looked at now and then only", "cause", err)
+			}
+		})
+	}
+	volumes := volume.NewWatcher(changed, log)
+	if len(s.Volumes) > 0 {
+		run(volumes.Run)
+	}
+	if len(s.Networks) > 0 {
+		run(network.NewWatcher(changed).Run)
+	}
+	return launcher.Ground{
+		Look: func(ctx context.Context, v volume.Volume) error { return volume.Look(ctx, v, s.User) },
+		Prepare: func(ctx context.Context, v volume.Volume) (volume.Prepared, error) {
+			return volume.Prepare(ctx, v, s.User)
+		},
+		Up:      network.Look,
+		Await:   volumes.Await,
+		Changed: changed,
+	}
 }
 
 // parseSettings reads the environment for the command.

@@ -97,6 +97,7 @@ func showStatus(w io.Writer, s control.Status) error {
 		}
 		v.line(i.Service, address+"/"+string(cmp.Or(i.Protocol, registry.TCP)), string(i.Status), more)
 	}
+	showGround(v, s)
 	if len(s.Requires) > 0 {
 		v.section("requires")
 	}
@@ -147,6 +148,22 @@ func showStatus(w io.Writer, s control.Status) error {
 		v.line(ago(a.At), a.What, join("; ", how, a.Why))
 	}
 	return v.end()
+}
+
+// showGround shows the volumes and networks.
+func showGround(v *screen, s control.Status) {
+	if len(s.Volumes) > 0 {
+		v.section("volumes")
+	}
+	for _, volume := range s.Volumes {
+		v.line(volume.Name, volume.Path, string(volume.State), volume.Why)
+	}
+	if len(s.Networks) > 0 {
+		v.section("networks")
+	}
+	for _, n := range s.Networks {
+		v.line(n.Name, n.Spec, string(n.State), join("; ", n.Address, n.Why))
+	}
 }
 
 func serverText(s control.Status) string {

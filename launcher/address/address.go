@@ -61,6 +61,8 @@ const (
 	maxIndex = 999
 )
 
+var errNoSuchSpec = errors.New("this is no such spec")
+
 const wanted = "expected route, an interface (eth0, eth0:inet6, eth0[1]), a network (10.0.0.0/8), inet, inet6, static:ADDRESS, env:NAME or docker"
 
 var (
@@ -94,6 +96,27 @@ func ParseSpecs(text string) ([]Spec, error) {
 		return nil, errors.Join(errs...)
 	}
 	return specs, nil
+}
+
+// ParseNetwork parses the one spec of a network that must be up: an interface,
+// a network, or a family.
+func ParseNetwork(text string) (Spec, error) {
+	const wanted = "expected an interface (eth0, eth0:inet6, eth0[1]), a network (10.0.0.0/8), inet or inet6"
+	s, err := parseSpec(text)
+	addr, isAddr := netip.ParseAddr(strings.TrimPrefix(text, "static:"))
+	switch {
+	case strings.Contains(text, ","):
+		return Spec{}, errors.New("this is a list; " + wanted)
+	case isAddr == nil:
+		return Spec{}, fmt.Errorf("an address is no network; write %s/%d", addr.Unmap(), addr.Unmap().BitLen())
+	case errors.Is(err, errNoSuchSpec):
+		return Spec{}, fmt.Errorf("%w; %s", errNoSuchSpec, wanted)
+	case err == nil && (s.kind == route || s.kind == fromEnv || s.kind == docker):
+		return Spec{}, errors.New("this says where to advertise, and names no network; " + wanted)
+	case err != nil:
+		return Spec{}, err
+	}
+	return s, nil
 }
 
 func parseSpec(text string) (Spec, error) {
@@ -168,7 +191,7 @@ func parseInterface(s Spec, text string) (Spec, error) {
 		return Spec{}, fmt.Errorf("this is an address; write static:%s", s.name)
 	}
 	if !isInterfaceName(s.name) {
-		return Spec{}, errors.New("this is no such spec; " + wanted)
+		return Spec{}, fmt.Errorf("%w; %s", errNoSuchSpec, wanted)
 	}
 	return s, nil
 }

@@ -60,6 +60,13 @@
 // loopback otherwise, it is the source address of the default route, and
 // without one the first of `inet` and `inet6`.
 //
+// # Networks that must be up
+//
+// The specs of interfaces, networks and families also say which network must be
+// up before a child is started (CLEAT_NETWORK_<NAME>). [Spec.Up] is stricter
+// than [Resolve]: the interface must be up and have a carrier even where it is
+// named, and an IPv6 address counts once the kernel lets it be used.
+//
 // # Guarantees
 //
 // An address is never unspecified, never has a zone, and is never an IPv4

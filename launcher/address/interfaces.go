@@ -11,9 +11,10 @@ import (
 
 // card is a network interface as the choice sees it.
 type card struct {
-	name  string
-	up    bool
-	addrs []netip.Addr // sorted as the package says
+	name    string
+	up      bool
+	running bool         // it has a carrier as well
+	addrs   []netip.Addr // sorted as the package says
 }
 
 // readCards returns the interfaces of this network namespace, sorted.
@@ -29,7 +30,7 @@ func readCards() ([]card, error) {
 			// It is gone since the list was read.
 			continue
 		}
-		c := card{name: i.Name, up: i.Flags&net.FlagUp != 0}
+		c := card{name: i.Name, up: i.Flags&net.FlagUp != 0, running: i.Flags&net.FlagRunning != 0}
 		for _, a := range addrs {
 			if prefix, err := netip.ParsePrefix(a.String()); err == nil {
 				c.addrs = append(c.addrs, prefix.Addr().Unmap().WithZone(""))

@@ -15,7 +15,7 @@ type Status struct {
 	ID        string    `json:"id"`
 	Namespace string    `json:"namespace"`
 	Zone      string    `json:"zone,omitempty"`
-	State     string    `json:"state"` // waiting, preparing, hooking, running, turning, halting, backoff, draining, lingering, stopping, ending
+	State     string    `json:"state"` // provisioning, waiting, preparing, hooking, running, turning, halting, backoff, draining, lingering, stopping, ending, releasing
 	Since     time.Time `json:"since"` // when the launcher began
 	Healthy   bool      `json:"healthy"`
 	Why       string    `json:"why"` // it is healthy, or not: one line
@@ -24,6 +24,8 @@ type Status struct {
 	Server    *Server       `json:"server,omitempty"` // absent: a plain PID 1
 	Provides  []Instance    `json:"provides"`
 	Changed   []string      `json:"changed,omitempty"` // what `set` has changed, as it was said
+	Volumes   []Volume      `json:"volumes,omitempty"`
+	Networks  []Network     `json:"networks,omitempty"`
 	Requires  []Requirement `json:"requires"`
 	Render    Render        `json:"render"`
 	Templates []Template    `json:"templates"` // sorted by destination

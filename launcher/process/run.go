@@ -20,6 +20,9 @@ type ExitError struct {
 // Error is "exit status 3" or "killed by SIGSEGV".
 func (e *ExitError) Error() string { return e.Exit.String() }
 
+// ErrKilled is wrapped by what Run returns for a command that it has killed.
+var ErrKilled = errors.New("killed")
+
 // Run runs a command to its end; when ctx ends first, its group is killed. The
 // error says how it failed: an [*ExitError] ("exit status 3", "killed by
 // SIGSEGV"), an error of Start, or one that wraps the cause of ctx ("killed:
@@ -49,9 +52,9 @@ func Run(ctx context.Context, k Kernel, s Spec) error {
 		if exit.Signal != syscall.SIGKILL {
 			return failure(exit)
 		}
-		return fmt.Errorf("killed: %w", context.Cause(ctx))
+		return fmt.Errorf("%w: %w", ErrKilled, context.Cause(ctx))
 	case <-timer.C:
-		return errors.Join(fmt.Errorf("does not die: %w", context.Cause(ctx)), killed)
+		return errors.Join(fmt.Errorf("%w, and does not die: %w", ErrKilled, context.Cause(ctx)), killed)
 	}
 }
 

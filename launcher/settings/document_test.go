@@ -84,7 +84,7 @@ func TestDocumentOfRequirements(t *testing.T) {
 			t.Errorf("the parameter %s= is not described", key)
 		}
 	}
-	for _, row := range regexp.MustCompile("(?m)^\\| `([^`]*?)=").FindAllStringSubmatch(text, -1) {
+	for _, row := range regexp.MustCompile("(?m)^\\| `([^`]*?)=").FindAllStringSubmatch(described(t, text, "CLEAT_REQUIRE_<ALIAS>"), -1) {
 		if key := row[1]; !isParameter(key) && !slices.Contains([]string{"ns", "tag", "zone", "attr.<key>"}, key) {
 			t.Errorf("the parameter %s= is described and does not exist", key)
 		}
@@ -95,6 +95,42 @@ func TestDocumentOfRequirements(t *testing.T) {
 	for _, limit := range []int{maxCount, maxFallback, maxAlias, registry.MaxRequires} {
 		if !strings.Contains(text, strconv.Itoa(limit)) {
 			t.Errorf("the limit %d is not described", limit)
+		}
+	}
+}
+
+// described is a variable's part of the document.
+func described(t *testing.T, text, variable string) string {
+	t.Helper()
+	for _, parts := range section.FindAllStringSubmatch(text, -1) {
+		if parts[1] == variable {
+			return parts[2]
+		}
+	}
+	t.Fatalf("%s is not described", variable)
+	return ""
+}
+
+// TestDocumentOfVolumes looks for every option of a volume and a network.
+func TestDocumentOfVolumes(t *testing.T) {
+	file, err := os.ReadFile(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	volumes, networks := described(t, string(file), "CLEAT_VOLUME_<NAME>"), described(t, string(file), "CLEAT_NETWORK_<NAME>")
+	rows := regexp.MustCompile("(?m)^\\| `([a-z]+)=?`").FindAllStringSubmatch(volumes, -1)
+	var options []string
+	for _, row := range rows {
+		options = append(options, row[1])
+	}
+	if !slices.Equal(options, volumeOptions) {
+		t.Errorf("the options %q are described, and there are %q", options, volumeOptions)
+	}
+	for _, of := range []struct{ text, want string }{
+		{volumes, strconv.Itoa(maxVolumes)}, {networks, strconv.Itoa(maxNetworks)}, {networks, "`wait=`"},
+	} {
+		if !strings.Contains(of.text, of.want) {
+			t.Errorf("%s is not described", of.want)
 		}
 	}
 }
@@ -124,7 +160,7 @@ func TestDocumentMentionsNothingElse(t *testing.T) {
 	for _, word := range words {
 		family := func(prefix string) bool { return strings.HasPrefix(word, prefix) }
 		known := word == "CLEAT_SERVICE_HOST" || word == "CLEAT_PORT" || slices.ContainsFunc(Variables(), func(v Variable) bool { return v.Name == word }) ||
-			slices.ContainsFunc([]string{requirePrefix, templatePrefix, envPrefix, coprocessPrefix, taskPrefix}, family) || slices.Contains(hookVariables(), word) || told[word] ||
+			slices.ContainsFunc([]string{requirePrefix, volumePrefix, networkPrefix, templatePrefix, envPrefix, coprocessPrefix, taskPrefix}, family) || slices.Contains(hookVariables(), word) || told[word] ||
 			isUnsupported(word) || isUnsupported(strings.TrimSuffix(word, "*"))
 		if !known {
 			t.Errorf("%s is mentioned and does not exist", word)

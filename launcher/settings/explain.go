@@ -22,6 +22,8 @@ func (s *Settings) Explain(w io.Writer) error {
 	a := &account{w: w}
 	s.explainIdentity(a)
 	s.explainOffers(a)
+	s.explainVolumes(a)
+	s.explainNetworks(a)
 	s.explainRequirements(a)
 	s.explainTemplates(a)
 	s.explainChild(a)

@@ -48,6 +48,16 @@ var needFamilies = []Variable{
 		Means:   "A service that the child needs. The child is started when it is there, and gets `<ALIAS>_HOST`, `<ALIAS>_PORT`, `<ALIAS>_ADDR` and `<ALIAS>_ADDRS`.",
 	},
 	{
+		Name: "CLEAT_VOLUME_<NAME>", Example: "CLEAT_VOLUME_DATA=/data?mounted&owner=mysql:mysql&mode=0750&seed=/usr/share/data",
+		Accepts: "`/path[?option&...]`, an absolute path without `.` and `..`",
+		Means:   "A directory that must be there before the child starts, and what it must be like.",
+	},
+	{
+		Name: "CLEAT_NETWORK_<NAME>", Example: "CLEAT_NETWORK_BACK=10.2.0.0/16?wait=30s",
+		Accepts: "`<interface spec>[?wait=]`: an interface (`ethwe`, `ethwe:inet6`, `ethwe[1]`), a network, `inet` or `inet6`",
+		Means:   "A network that must be up before the child starts.",
+	},
+	{
 		Name: "CLEAT_TEMPLATE_<NAME>", Example: "CLEAT_TEMPLATE_WEB=/etc/nginx.tmpl:/etc/nginx/nginx.conf:HUP",
 		Accepts: "`source:destination[:action]`, absolute paths; the action is `restart`, `none`, a signal, or a command, which may hold colons",
 		Means:   "A file rendered from a template, and what happens when its bytes change. Without an action: CLEAT_ON_CHANGE, or `none` where the template uses no other alias than `self` ones.",

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"cleat/launcher/address"
+	"cleat/launcher/network"
+	"cleat/launcher/volume"
 	"cleat/registry"
 	"cleat/templates"
 )
@@ -34,7 +36,9 @@ type Settings struct {
 	Defaults  Offer          // what the port-less SERVICE_ variables say: for ports found by listening, see AutoOffer
 
 	// What it needs.
-	Requirements []Requirement // sorted by alias
+	Requirements []Requirement     // sorted by alias
+	Volumes      []volume.Volume   // sorted by name
+	Networks     []network.Network // sorted by name
 
 	// What is made of it.
 	Templates    []TemplateFile // sorted by name
@@ -112,6 +116,8 @@ func Parse(environ, command []string, host Host) (*Settings, error) {
 	}
 	p.offers()
 	p.requirements()
+	p.volumes()
+	p.networks()
 	p.templates()
 	p.texts()
 	p.unknown()
@@ -191,7 +197,6 @@ func (p *parser) plain() {
 
 // unsupported are variables of the design that this version does not know.
 var unsupported = []string{
-	"CLEAT_VOLUME_", "CLEAT_NETWORK_",
 	"CLEAT_LOG_CHILD",
 }
 

@@ -40,7 +40,7 @@ func nearestVariable(name string) string {
 		}
 	}
 	for _, family := range []struct{ prefix, part string }{
-		{requirePrefix, "<ALIAS>"}, {templatePrefix, "<NAME>"}, {envPrefix, "<NAME>"},
+		{requirePrefix, "<ALIAS>"}, {volumePrefix, "<NAME>"}, {networkPrefix, "<NAME>"}, {templatePrefix, "<NAME>"}, {envPrefix, "<NAME>"},
 		{hookPrefix, "<HOOK>"}, {coprocessPrefix, "<NAME>"}, {taskPrefix, "<NAME>"},
 	} {
 		body := strings.TrimSuffix(strings.TrimPrefix(family.prefix, prefix), "_")
