@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"reflect"
 	"slices"
 
 	"cleat/registry"
@@ -68,6 +69,11 @@ func (g Grant) AnyBelow(role Role, namespace string) bool {
 		}
 	}
 	return false
+}
+
+// Equal reports whether two grants are of the same token and allow the same.
+func (g Grant) Equal(other Grant) bool {
+	return g.holder == other.holder || g.holder != nil && other.holder != nil && reflect.DeepEqual(*g.holder, *other.holder)
 }
 
 // Namespace is the one that is meant where a request cannot name one, as in

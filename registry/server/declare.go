@@ -90,6 +90,10 @@ func (c *core) provide(s *session, wanted []registry.Instance, first bool) map[s
 			// The same launcher under another name: it has moved.
 			c.disown(i)
 		}
+		if i != nil && i.owner == nil && !s.mayReplace(i) {
+			c.conflict(s, i.identity())
+			continue
+		}
 		if !c.hasRoom(s, w, i) {
 			if rest[i] {
 				delete(rest, i)
@@ -126,7 +130,7 @@ func (c *core) upsert(s *session, w registry.Instance, i *instance) *instance {
 		c.revision++
 		w.Since = c.revision
 	}
-	c.evict(w, i)
+	c.evict(s, w, i)
 	if i != nil && i.shown.Service != w.Service {
 		c.remove(i, registry.WhyLeft, CauseReplaced, "declared as another service by the launcher "+s.id.id)
 		i = nil

@@ -67,7 +67,9 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		takeLogin(r)
 		switch {
 		case known:
-			next.ServeHTTP(w, r.WithContext(access.With(r.Context(), grant)))
+			granted, end := s.asked.begin(r, grant, s.config.Tokens)
+			defer end()
+			next.ServeHTTP(w, granted)
 		case isForEverybody(r.URL.Path):
 			next.ServeHTTP(w, r)
 		case given:

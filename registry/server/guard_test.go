@@ -240,6 +240,74 @@ func TestRevocation(t *testing.T) {
 	})
 }
 
+// TestRevocationEndsWhatLasts: a request that waits for changes ends with its
+// grant.
+func TestRevocationEndsWhatLasts(t *testing.T) {
+	k := tokens(t, "ann read *", "bob read *")
+	waits := func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-r.Context().Done():
+		case <-time.After(20 * time.Second):
+		}
+		fmt.Fprint(w, access.Of(r.Context()).Name())
+	}
+	bubbleWith(t, k.config(), func(s *server.Server) { s.Handle("/wait", http.HandlerFunc(waits)) }, func(t *testing.T, w *world) {
+		ended := make(chan time.Duration, 2)
+		ask := func(name string) {
+			begin := time.Now()
+			r, err := http.NewRequestWithContext(t.Context(), "GET", "http://127.0.0.1:9640/wait", nil)
+			if err != nil {
+				t.Error(err)
+			}
+			r.Header = k.bearer(name)
+			answer, err := (&http.Transport{DialContext: w.listener.Dial, DisableKeepAlives: true}).RoundTrip(r)
+			if err != nil {
+				t.Error(err)
+			} else if data, _ := io.ReadAll(answer.Body); string(data) != name {
+				t.Errorf("the request was %q's", data)
+			}
+			ended <- time.Since(begin)
+		}
+		go ask("ann")
+		go ask("bob")
+		time.Sleep(time.Second)
+		k.change(w, "ann read *")
+		if took := <-ended; took != time.Second {
+			t.Errorf("the revoked one's took %v; want it to end at once", took)
+		}
+		if took := <-ended; took != 20*time.Second {
+			t.Errorf("the other one's took %v", took)
+		}
+	})
+}
+
+func TestTakingOver(t *testing.T) {
+	k := tokens(t, "web register default web", "all register *", "reader read *")
+	bubble(t, k.config(), func(t *testing.T, w *world) {
+		reader := w.dialAs(k.secret["reader"]).declare(launcher("r").requires("db?ns=default")).beats()
+		var lost []*peer
+		for _, id := range []string{"d:1", "d:2", "d:3"} { // so many that they are held
+			lost = append(lost, w.dialAs(k.secret["all"]).declare(launcher("l-"+id[2:]).provides(id, "db", registry.Passing)).beats())
+		}
+		for _, p := range lost {
+			p.conn.Close()
+		}
+		time.Sleep(time.Second)
+		if got := reader.view("db?ns=default"); got != "d:1 d:2 d:3" {
+			t.Fatalf("not held: %q", got)
+		}
+		thief := w.dialAs(k.secret["web"]).declare(launcher("w").provides("d:1", "web", registry.Passing).provides("w:1", "web", registry.Passing, func(i *registry.Instance) {
+			i.Port = portOf("d:2") // and d:2's address and port
+		})).beats()
+		if got := thief.errors(); len(got) != 1 || got[0].Code != registry.CodeConflict || got[0].ID != "d:1" {
+			t.Errorf("got %+v; want a conflict", got)
+		}
+		if got := reader.view("db?ns=default"); got != "d:1 d:2 d:3" {
+			t.Errorf("after the theft: %q", got)
+		}
+	})
+}
+
 func TestLogin(t *testing.T) {
 	k := tokens(t, "ann read *")
 	bubble(t, k.config(), func(t *testing.T, w *world) {

@@ -59,11 +59,11 @@ func (c *core) unhold(i *instance) {
 
 // evict drops the held instance whose address and port somebody else declares:
 // two processes cannot have the same.
-func (c *core) evict(w registry.Instance, same *instance) {
+func (c *core) evict(s *session, w registry.Instance, same *instance) {
 	if len(c.held.sockets) == 0 {
 		return
 	}
-	if i := c.held.sockets[socketOf(w)]; i != nil && i != same {
+	if i := c.held.sockets[socketOf(w)]; i != nil && i != same && s.mayReplace(i) {
 		c.remove(i, registry.WhyLost, CauseReplaced, "its address and port were declared again, by "+w.ID)
 	}
 }

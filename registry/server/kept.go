@@ -60,7 +60,7 @@ func (c *core) register(r Registration) error {
 		w.Since = c.revision
 	}
 	r.Instance = w
-	c.evict(w, i)
+	c.evict(nil, w, i)
 	if i != nil && i.shown.Service != w.Service {
 		c.remove(i, registry.WhyLeft, CauseReplaced, "registered as another service by "+r.Source)
 		i = nil

@@ -53,9 +53,9 @@ const (
 // most of the time.
 type link struct {
 	session
-	server *Server
-	conn   net.Conn
-	grant  atomic.Pointer[access.Grant] // what the session may declare
+	server  *Server
+	conn    net.Conn
+	allowed atomic.Pointer[access.Grant] // what the session may declare
 
 	unread   []byte // what has been read ahead
 	failed   error  // of the last read

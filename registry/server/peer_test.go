@@ -24,6 +24,12 @@ import (
 // bubble runs a server in a bubble, and ends it.
 func bubble(t *testing.T, config server.Config, test func(t *testing.T, w *world)) {
 	t.Helper()
+	bubbleWith(t, config, func(*server.Server) {}, test)
+}
+
+// bubbleWith does the same with something mounted on the server.
+func bubbleWith(t *testing.T, config server.Config, mount func(*server.Server), test func(t *testing.T, w *world)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{t: t, listener: memnet.Listen()}
 		config.Log = slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -31,6 +37,7 @@ func bubble(t *testing.T, config server.Config, test func(t *testing.T, w *world
 		if err != nil {
 			t.Fatal(err)
 		}
+		mount(srv)
 		w.server = srv
 		ctx, stop := context.WithCancel(t.Context())
 		w.stop = stop

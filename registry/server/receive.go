@@ -55,13 +55,14 @@ func (l *link) receive(message []byte) error {
 // not. The grant may be renewed in between: then it is asked again.
 func (l *link) declare(d registry.Declare, filters []registry.Filter, key keyHash) error {
 	for {
-		grant := l.grant.Load()
+		grant := l.allowed.Load()
 		if err := mayDeclare(*grant, d, filters); err != nil {
 			return err
 		}
 		done := false
 		l.server.event(func(c *core) {
-			if done = l.grant.Load() == grant; done {
+			if done = l.allowed.Load() == grant; done {
+				l.session.grant, l.guarded = *grant, true
 				c.declare(&l.session, d, filters, key)
 			}
 		})

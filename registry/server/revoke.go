@@ -1,12 +1,17 @@
 package server
 
 import (
+	"context"
+	"net/http"
+	"sync"
+
 	"cleat/registry"
 	"cleat/registry/access"
 )
 
 // RenewGrants looks at the tokens again, which have changed: sessions and logins
-// get what their tokens allow now. A session whose token is not known any more,
+// get what their tokens allow now; requests that last, such as streams, end when
+// that is something else, and are asked again. A session whose token is not known any more,
 // or does not allow what it has declared, ends at once with a fatal error, and
 // what it provides is gone: unlike a loss, this was meant.
 func (s *Server) RenewGrants() {
@@ -15,20 +20,15 @@ func (s *Server) RenewGrants() {
 		return
 	}
 	s.logins.renew(tokens)
-	s.mu.Lock()
-	begun := s.core != nil
-	s.mu.Unlock()
-	if !begun {
-		return // nobody has come yet
-	}
+	s.asked.renew(tokens)
 	s.event(func(c *core) {
 		for l := range s.open {
-			was := *l.grant.Load()
+			was := *l.allowed.Load()
 			now, known := tokens.Renew(was)
 			if !known {
 				now = access.Grant{}
 			}
-			l.grant.Store(&now)
+			l.allowed.Store(&now)
 			why := "the token has been revoked"
 			if known {
 				err := mayKeep(now, &l.session)
@@ -40,6 +40,50 @@ func (s *Server) RenewGrants() {
 			c.revoke(&l.session, was.Name(), why)
 		}
 	})
+}
+
+// requests are those under way that came with a grant of a token's.
+type requests struct {
+	mu  sync.Mutex
+	all map[*request]struct{}
+}
+
+type request struct {
+	grant access.Grant
+	end   context.CancelFunc
+}
+
+// begin returns the request with its grant in its context, which ends when the
+// grant does; end must be called when it has been answered.
+func (q *requests) begin(r *http.Request, grant access.Grant, tokens *access.Tokens) (granted *http.Request, end func()) {
+	ctx, cancel := context.WithCancel(access.With(r.Context(), grant))
+	begun := &request{grant, cancel}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.all == nil {
+		q.all = make(map[*request]struct{})
+	}
+	q.all[begun] = struct{}{}
+	if now, ok := tokens.Renew(grant); !ok || !now.Equal(grant) {
+		cancel() // since it was found
+	}
+	return r.WithContext(ctx), func() {
+		cancel()
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		delete(q.all, begun)
+	}
+}
+
+// renew ends the requests whose grant is another one now.
+func (q *requests) renew(tokens *access.Tokens) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for r := range q.all {
+		if now, ok := tokens.Renew(r.grant); !ok || !now.Equal(r.grant) {
+			r.end()
+		}
+	}
 }
 
 // revoke ends a session that may not be there any more.

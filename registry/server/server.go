@@ -65,6 +65,7 @@ type Server struct {
 	earlier  chan struct{} // the core must be ticked before due
 	index    atomic.Pointer[index]
 	logins   logins
+	asked    requests
 
 	mu     sync.Mutex // guards what follows
 	core   *core

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"cleat/registry"
+	"cleat/registry/access"
 )
 
 // session is one launcher's connection, as the core sees it.
@@ -42,6 +43,8 @@ type session struct {
 	index     int  // in the core's list of sessions
 	fresh     bool // complete views are due, in the event under way
 
+	grant    access.Grant // by which it has declared; set when guarded
+	guarded  bool         // it came through the server's guard
 	provides []*instance
 	requires []registry.Require
 	subs     []*subscription
@@ -62,6 +65,13 @@ func (s *session) subscription(text string) *subscription {
 		}
 	}
 	return nil
+}
+
+// mayReplace reports whether the session may take over what nobody keeps now, as
+// far as its grant goes: who may register one service cannot take the id of
+// another's. nil stands for nobody's session.
+func (s *session) mayReplace(i *instance) bool {
+	return s == nil || !s.guarded || s.grant.Allows(access.Register, i.shown.Namespace, i.shown.Service)
 }
 
 // send puts an answer into the session's outbox. Who does not read answers is

@@ -75,7 +75,6 @@ func (s *Server) startSession(w http.ResponseWriter, r *http.Request) {
 // hands, its stack and its buffers are free.
 func (s *Server) adopt(conn net.Conn, ahead []byte, grant access.Grant) {
 	l := &link{server: s, conn: conn}
-	l.grant.Store(&grant)
 	l.out.writer = l
 	l.cut = func() { conn.Close() }
 	s.mu.Lock()
@@ -85,6 +84,10 @@ func (s *Server) adopt(conn net.Conn, ahead []byte, grant access.Grant) {
 		conn.Close()
 		return
 	}
+	if s.config.Tokens != nil {
+		grant, _ = s.config.Tokens.Renew(grant) // it may have been revoked since the request came
+	}
+	l.allowed.Store(&grant)
 	s.core.now = time.Now()
 	s.core.greet(&l.session, peerOf(conn))
 	s.open[l] = struct{}{}
