@@ -83,15 +83,14 @@ func (s *supervisor) finishing() {
 // hurryParting takes a further stop signal while the child is being stopped, or
 // has ended: what runs for the stop is killed.
 func (s *supervisor) hurryParting(sig syscall.Signal) {
-	s.parting.signal = s.stopSignalFor(sig)
 	s.killHook(errHurried)
-	s.killCoprocesses()
-	switch s.life {
-	case lifeEnding:
-		s.parting.hook = false
-		s.finishing()
-	case lifeStopping:
+	if s.life == lifeStopping {
 		s.parting.told = true
-		s.send(s.parting.signal)
+		s.send(s.stopSignalFor(sig))
+	}
+	s.killCoprocesses()
+	if s.life == lifeEnding {
+		s.parting.hook = false // there is no time for POST_STOP any more
+		s.finishing()
 	}
 }

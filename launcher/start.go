@@ -151,7 +151,7 @@ func (s *supervisor) tellWaiting(waited []*need) {
 func (s *supervisor) waitOver(waited []*need, now time.Time) bool {
 	var next time.Time
 	for _, n := range s.needs {
-		if n.Wait <= 0 || !slices.Contains(waited, n) && s.failures == 0 {
+		if n.Wait <= 0 || !slices.Contains(waited, n) && s.failures+s.hooks.failures == 0 {
 			continue
 		}
 		if at := s.consumer.began.Add(n.Wait); now.Before(at) {

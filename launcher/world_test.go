@@ -137,6 +137,7 @@ type box struct {
 	mu      sync.Mutex
 	watched []string // files whose changes count
 	open    []listeners.Listener
+	besides []int // what the reader of listeners was told last
 	records []int
 }
 
@@ -323,9 +324,10 @@ func (b *box) listen(ports ...uint16) {
 	})
 }
 
-func (b *box) listeners(bool, []int) ([]listeners.Listener, error) {
+func (b *box) listeners(_ bool, besides []int) ([]listeners.Listener, error) {
 	var all []listeners.Listener
 	b.locked(func() {
+		b.besides = besides
 		// Only while a child runs.
 		if len(b.kernel.Running()) > 0 {
 			all = slices.Clone(b.open)
