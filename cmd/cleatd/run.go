@@ -82,6 +82,7 @@ func serve(ctx context.Context, log *slog.Logger, s settings, g guards) error {
 	if err != nil {
 		return fmt.Errorf("cannot listen on %s: %w", s.listen, err)
 	}
+	mount(srv, s.name, listener.Addr())
 	log.Info("cleatd listens", "address", listener.Addr().String(), "tls", g.certificates != nil, "tokens", g.tokens != nil, "version", version())
 	g.warn(log, s)
 	ctx, cancel := context.WithCancel(ctx)

@@ -48,6 +48,10 @@ type Check struct {
 	ServerName string // of HTTPS: the name that the certificate must be for; empty: the host
 	SkipVerify bool   // of HTTPS: any certificate will do
 
+	// Initial is what it is taken for until there is a result: passing, warning
+	// or critical; empty: for what was said of it.
+	Initial registry.Status
+
 	Interval time.Duration // from start to start, 1 s to a day; 0: DefaultInterval
 	Timeout  time.Duration // of one check, at most the interval; 0: DefaultTimeout, or the interval
 	Rise     int           // outcomes in a row that make it better; 0 is 1
@@ -90,6 +94,9 @@ func (k Check) normalize(i registry.Instance) (Check, error) {
 		if err != nil {
 			bad("the check's address is %.100q: %w; expected host:port", k.Address, err)
 		}
+	}
+	if k.Initial != "" && k.Initial != registry.Critical && !k.Initial.Serving() {
+		bad("the check's initial status is %.40q; expected passing, warning or critical", k.Initial)
 	}
 	k.Interval = cmp.Or(k.Interval, DefaultInterval)
 	if k.Interval < MinInterval || k.Interval > MaxInterval {

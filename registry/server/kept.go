@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"fmt"
 	"time"
 
@@ -27,13 +28,17 @@ func (k *kept) hasDeadline() bool { return k.TTL > 0 || k.Remove > 0 }
 // what an operator did.
 func (k *kept) verdict() (registry.Status, string) {
 	status, reason := k.Instance.Status, k.Instance.Reason
+	checked, output := k.checked, k.output
+	if checked == "" && k.Check != nil && k.Check.Initial != "" {
+		checked, output = k.Check.Initial, "not checked yet"
+	}
 	switch {
 	case k.expired:
 		return registry.Critical, fmt.Sprintf("not renewed for %v", k.TTL)
 	case status != registry.Passing && status != registry.Warning:
 		return status, reason
-	case k.checked == registry.Critical, k.checked == registry.Warning && status == registry.Passing:
-		return k.checked, k.output
+	case checked == registry.Critical, checked == registry.Warning && status == registry.Passing:
+		return checked, output
 	}
 	return status, reason
 }
@@ -85,6 +90,9 @@ func (c *core) register(r Registration) error {
 		c.tell(i, KindMoved, CauseReplaced, "registered by "+r.Source)
 	} else if i.kept.Check != nil && r.Check != nil && *i.kept.Check == *r.Check {
 		k.checked, k.output = i.kept.checked, i.kept.output
+	}
+	if i.kept == nil || !bytes.Equal(i.kept.Extra, r.Extra) {
+		c.touched(i.service) // the source's readers see what is in there
 	}
 	c.keep(i, k)
 	w.Status, w.Reason = k.verdict()

@@ -1,0 +1,34 @@
+package main
+
+import (
+	"net"
+	"net/netip"
+
+	"cleat/registry/compat/consul"
+	"cleat/registry/server"
+)
+
+// mount puts the interfaces of other systems on the server's port.
+func mount(srv *server.Server, name string, listening net.Addr) {
+	srv.Handle("/v1/", consul.New(srv, consul.Config{Node: name, Address: reachedAt(listening), Version: version()}))
+}
+
+// reachedAt returns the address at which the server is reached, as far as that
+// can be known: where it listens on all of them, the machine's first that is no
+// loopback one. It may be empty.
+func reachedAt(listening net.Addr) string {
+	addr, err := netip.ParseAddrPort(listening.String())
+	if err != nil {
+		return ""
+	}
+	if !addr.Addr().IsUnspecified() {
+		return addr.Addr().Unmap().WithZone("").String()
+	}
+	own, _ := net.InterfaceAddrs() // without any, there is only loopback
+	for _, a := range own {
+		if prefix, err := netip.ParsePrefix(a.String()); err == nil && prefix.Addr().IsGlobalUnicast() {
+			return prefix.Addr().String()
+		}
+	}
+	return ""
+}
