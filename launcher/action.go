@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -128,5 +129,7 @@ func runCommand(ctx context.Context, kernel process.Kernel, command string, env 
 }
 
 func sortedActions(owed map[settings.Action]debt) []settings.Action {
-	return slices.SortedFunc(maps.Keys(owed), func(a, b settings.Action) int { return strings.Compare(a.String(), b.String()) })
+	all := slices.Collect(maps.Keys(owed))
+	sort.Slice(all, func(i, j int) bool { return all[i].String() < all[j].String() })
+	return all
 }

@@ -2,6 +2,7 @@ package launcher
 
 import (
 	"slices"
+	"sort"
 	"time"
 
 	"cleat/launcher/settings"
@@ -332,7 +333,7 @@ func union(listed, more []registry.Endpoint) []registry.Endpoint {
 			all = append(all, e)
 		}
 	}
-	slices.SortStableFunc(all, registry.Endpoint.Compare)
+	sort.SliceStable(all, func(i, j int) bool { return all[i].Compare(all[j]) < 0 })
 	return all
 }
 

@@ -1,9 +1,8 @@
 package launcher
 
 import (
-	"cmp"
 	"reflect"
-	"slices"
+	"sort"
 	"time"
 
 	"cleat/registry"
@@ -113,7 +112,7 @@ func (s *supervisor) reportedChecks(now time.Time) []registry.ReportedCheck {
 		}
 		return 0
 	}
-	slices.SortStableFunc(checks, func(a, b registry.ReportedCheck) int { return cmp.Compare(rank(a), rank(b)) })
+	sort.SliceStable(checks, func(i, j int) bool { return rank(checks[i]) < rank(checks[j]) })
 	return checks[:min(len(checks), registry.MaxReportedChecks)]
 }
 

@@ -1,10 +1,9 @@
 package templates
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
-	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -75,7 +74,7 @@ func join(failures []failure, name, source string) error {
 	if len(failures) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(failures, func(a, b failure) int { return cmp.Compare(a.at, b.at) })
+	sort.SliceStable(failures, func(i, j int) bool { return failures[i].at < failures[j].at })
 	more := len(failures) >= MaxMistakes
 	if more {
 		failures = failures[:MaxMistakes]

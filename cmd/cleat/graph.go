@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 
 	"cleat/registry"
@@ -167,7 +168,7 @@ func (t *tree) summary() {
 		}
 	}
 	if len(single) > 0 {
-		slices.SortStableFunc(single, func(a, b registry.GraphNode) int { return len(b.Breaks) - len(a.Breaks) })
+		sort.SliceStable(single, func(i, j int) bool { return len(single[i].Breaks) > len(single[j].Breaks) })
 		t.screen.section("single points of failure, and what they would break")
 		for _, n := range single {
 			var names []string

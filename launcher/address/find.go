@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 )
@@ -133,7 +134,7 @@ func (s Spec) hostAddress(q Query, m machine) (host []netip.Addr, near bool) {
 // reach. Wild says that the wildcard was taken.
 func pick(bindings []netip.AddrPort, host []netip.Addr, forced bool) (on netip.AddrPort, wild bool) {
 	bindings = slices.Clone(bindings)
-	slices.SortFunc(bindings, func(a, b netip.AddrPort) int { return a.Compare(b) })
+	sort.Slice(bindings, func(i, j int) bool { return bindings[i].Compare(bindings[j]) < 0 })
 	for _, b := range bindings {
 		if !forced && !local(b.Addr()) {
 			return b, false

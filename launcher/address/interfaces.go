@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sort"
 	"strings"
 )
 
@@ -44,9 +45,10 @@ func readCards() ([]card, error) {
 // sorted puts interfaces and their addresses into the package's order.
 func sorted(cards []card) []card {
 	for i := range cards {
-		slices.SortFunc(cards[i].addrs, compareAddrs)
+		addrs := cards[i].addrs
+		sort.Slice(addrs, func(i, j int) bool { return compareAddrs(addrs[i], addrs[j]) < 0 })
 	}
-	slices.SortFunc(cards, func(a, b card) int { return compareNames(a.name, b.name) })
+	sort.Slice(cards, func(i, j int) bool { return compareNames(cards[i].name, cards[j].name) < 0 })
 	return cards
 }
 

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"sort"
 	"strings"
 	"sync"
 	"time"
@@ -143,7 +144,7 @@ func (c *Checker) Take() []Result {
 	case <-c.changes:
 	default:
 	}
-	slices.SortFunc(results, func(a, b Result) int { return strings.Compare(a.ID, b.ID) })
+	sort.Slice(results, func(i, j int) bool { return results[i].ID < results[j].ID })
 	return results
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sort"
 
 	"golang.org/x/sys/unix"
 )
@@ -157,9 +158,10 @@ func (r *Reader) listeners() []Listener {
 			list = append(list, l)
 		}
 	}
-	slices.SortFunc(list, func(a, b Listener) int {
+	sort.Slice(list, func(i, j int) bool {
+		a, b := list[i], list[j]
 		return cmp.Or(compareBool(a.UDP, b.UDP), cmp.Compare(a.Port, b.Port), a.Addr.Compare(b.Addr),
-			-cmp.Compare(a.Owner, b.Owner)) // the child's first, so that it is the one kept below
+			-cmp.Compare(a.Owner, b.Owner)) < 0 // the child's first, so that it is the one kept below
 	})
 	return slices.CompactFunc(list, func(a, b Listener) bool {
 		return a.UDP == b.UDP && a.Port == b.Port && a.Addr == b.Addr

@@ -7,6 +7,7 @@ import (
 	"net"
 	"regexp"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"sync"
@@ -117,7 +118,9 @@ func (p *parser) offers() {
 	p.checkAttributes(servicePrefix, p.s.Defaults)
 	serving := 0
 	// Sorted, so that mistakes and warnings always come in the same order.
-	for _, at := range slices.SortedFunc(maps.Keys(ports), port.compare) {
+	order := slices.Collect(maps.Keys(ports))
+	sort.Slice(order, func(i, j int) bool { return order[i].compare(order[j]) < 0 })
+	for _, at := range order {
 		own := ports[at]
 		o := p.offer(at, own)
 		o.inherit(p.s.Defaults, own)

@@ -3,6 +3,7 @@ package settings
 import (
 	"fmt"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 
@@ -73,7 +74,7 @@ func (p *parser) family(prefix, example string, kinds ...string) []named {
 		}
 		p.fail(o.variable, o.text, wrong("it is an option of "+prefix+base+", which there is not", "", hint))
 	}
-	slices.SortFunc(all, func(a, b named) int { return strings.Compare(a.name, b.name) })
+	sort.Slice(all, func(i, j int) bool { return all[i].name < all[j].name })
 	if len(all) > maxCommands {
 		p.fail(prefix, "", wrong(fmt.Sprintf("there are %d", len(all)), "at most "+strconv.Itoa(maxCommands), ""))
 	}

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"sync"
@@ -95,7 +96,8 @@ func (p *parser) requirements() {
 			p.fail(variable, text, e)
 		}
 	}
-	slices.SortFunc(p.s.Requirements, func(a, b Requirement) int { return strings.Compare(a.Alias, b.Alias) })
+	all := p.s.Requirements
+	sort.Slice(all, func(i, j int) bool { return all[i].Alias < all[j].Alias })
 	if len(p.s.Requirements) > registry.MaxRequires {
 		p.fail(requirePrefix, "", wrong(fmt.Sprintf("there are %d requirements", len(p.s.Requirements)), fmt.Sprintf("at most %d", registry.MaxRequires), ""))
 	}

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"sync"
@@ -68,7 +69,7 @@ func (p *parser) templates() {
 			c.take(variable, text)
 		}
 	}
-	slices.SortFunc(c.files, func(a, b TemplateFile) int { return strings.Compare(a.Name, b.Name) })
+	sort.Slice(c.files, func(i, j int) bool { return c.files[i].Name < c.files[j].Name })
 	if len(c.files) > maxTemplates {
 		p.fail(templatePrefix, "", wrong(fmt.Sprintf("there are %d templates", len(c.files)), fmt.Sprintf("at most %d", maxTemplates), "use CLEAT_TEMPLATES for a whole directory"))
 	}
