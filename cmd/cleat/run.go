@@ -253,34 +253,33 @@ func readToken(path string) (string, error) {
 	return strings.TrimSpace(string(text)), err
 }
 
-// newTLS returns how servers are trusted, and how the client proves itself.
-func newTLS(ca, cert, key string) (*tls.Config, error) {
-	trust := &tls.Config{MinVersion: tls.VersionTLS12}
-	if ca != "" {
-		pem, err := os.ReadFile(ca)
-		if err != nil {
-			return nil, fmt.Errorf("CLEAT_CA: %w", err)
+// newTLS returns how servers are trusted, and how the client proves itself, at
+// every attempt anew: certificates are renewed. The error says what is wrong with
+// the files now.
+func newTLS(ca, cert, key string) (func() (*tls.Config, error), error) {
+	load := func() (*tls.Config, error) {
+		trust := &tls.Config{MinVersion: tls.VersionTLS12}
+		if ca != "" {
+			pem, err := os.ReadFile(ca)
+			if err != nil {
+				return nil, fmt.Errorf("CLEAT_CA: %w", err)
+			}
+			trust.RootCAs = x509.NewCertPool()
+			if !trust.RootCAs.AppendCertsFromPEM(pem) {
+				return nil, fmt.Errorf("CLEAT_CA: %s holds no certificate; expected PEM", ca)
+			}
 		}
-		trust.RootCAs = x509.NewCertPool()
-		if !trust.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("CLEAT_CA: %s holds no certificate; expected PEM", ca)
-		}
-	}
-	if cert != "" {
-		load := func() (*tls.Certificate, error) {
+		if cert != "" {
 			pair, err := tls.LoadX509KeyPair(cert, key)
 			if err != nil {
 				return nil, fmt.Errorf("CLEAT_CERT and CLEAT_KEY: %w", err)
 			}
-			return &pair, nil
+			trust.Certificates = []tls.Certificate{pair}
 		}
-		if _, err := load(); err != nil {
-			return nil, err
-		}
-		// Read at every connection: certificates are renewed.
-		trust.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return load() }
+		return trust, nil
 	}
-	return trust, nil
+	_, err := load()
+	return load, err
 }
 
 // addressOf returns how the addresses to advertise are found.

@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -101,10 +100,11 @@ func (a *API) get(ctx context.Context, path string, query url.Values, answer any
 	if len(a.config.Servers) == 0 {
 		return errors.New("there is no server to ask")
 	}
-	transport := &http.Transport{DialContext: a.config.Dial, TLSClientConfig: a.config.TLS.Clone(), DisableKeepAlives: true}
-	if transport.TLSClientConfig == nil {
-		transport.TLSClientConfig = new(tls.Config)
+	secure, err := a.config.tls()
+	if err != nil {
+		return err
 	}
+	transport := &http.Transport{DialContext: a.config.Dial, TLSClientConfig: secure, DisableKeepAlives: true}
 	client := &http.Client{
 		Transport: transport,
 		Timeout:   registry.ReconnectCap,

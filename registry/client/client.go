@@ -18,11 +18,21 @@ import (
 
 // Config is how a client finds its servers.
 type Config struct {
-	Servers []string                                                             // http(s)://host:port, tried in order, round and round; none: Run only waits
-	Token   func() string                                                        // asked at every attempt; nil: none
-	TLS     *tls.Config                                                          // for https; nil: the system's roots
-	Dial    func(ctx context.Context, network, address string) (net.Conn, error) // nil: net.Dialer
-	Log     *slog.Logger                                                         // nil: nothing is logged
+	Servers []string      // http(s)://host:port, tried in order, round and round; none: Run only waits
+	Token   func() string // asked at every attempt; nil: none
+	// TLS is for https, and asked at every attempt, because certificates are
+	// renewed. The result is the client's own. nil: the system's roots.
+	TLS  func() (*tls.Config, error)
+	Dial func(ctx context.Context, network, address string) (net.Conn, error) // nil: net.Dialer
+	Log  *slog.Logger                                                         // nil: nothing is logged
+}
+
+// tls returns how the next attempt speaks TLS.
+func (c Config) tls() (*tls.Config, error) {
+	if c.TLS == nil {
+		return new(tls.Config), nil
+	}
+	return c.TLS()
 }
 
 // Client keeps one session with one of several servers. Its methods are safe

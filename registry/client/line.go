@@ -112,9 +112,9 @@ func (c *Client) open(ctx context.Context, address *url.URL) (*line, error) {
 func (c *Client) handshake(ctx context.Context, address *url.URL, raw net.Conn) (*line, error) {
 	conn := raw
 	if address.Scheme == "https" {
-		config := c.config.TLS.Clone()
-		if config == nil {
-			config = new(tls.Config)
+		config, err := c.config.tls()
+		if err != nil {
+			return nil, err
 		}
 		if config.ServerName == "" {
 			config.ServerName = address.Hostname()
