@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
+	"unicode"
 )
 
 // Progress is told after progressFirst, then at doubling distances up to
@@ -28,6 +30,20 @@ func (s *supervisor) say(subject string, level slog.Level, message string, args 
 // unsay forgets what was said of a subject, so that it is said again when it
 // comes back.
 func (s *supervisor) unsay(subject string) { delete(s.said, subject) }
+
+// prefix is what precedes the lines of a command; empty: nothing does.
+func (s *supervisor) prefix(name string) string {
+	if !s.set.LogChild {
+		return ""
+	}
+	printable := func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}
+	return strings.Map(printable, name) + " | "
+}
 
 // startProgress sees to it that a wait is told of.
 func (s *supervisor) startProgress(now time.Time) {

@@ -80,7 +80,9 @@ func (s *supervisor) startCoprocesses(which func(*coprocess) bool) {
 func (s *supervisor) startCoprocess(c *coprocess) {
 	now := time.Now()
 	c.due, c.began = time.Time{}, now
-	p, err := s.Kernel.Start(c.spec(s.started.environ))
+	spec := c.spec(s.started.environ)
+	spec.Prefix = s.prefix(c.Name)
+	p, err := s.Kernel.Start(spec)
 	if err != nil {
 		c.status.Error = err.Error()
 		c.wait(now)

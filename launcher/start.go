@@ -3,6 +3,7 @@ package launcher
 import (
 	"errors"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -242,7 +243,10 @@ func (s *supervisor) stillWanted() bool {
 // the revisions are in effect.
 func (s *supervisor) start() {
 	s.startCoprocesses(startsBefore)
-	child, err := s.Kernel.Start(process.Spec{Args: s.started.command, Env: s.started.environ, User: s.set.User, Main: true})
+	child, err := s.Kernel.Start(process.Spec{
+		Args: s.started.command, Env: s.started.environ, User: s.set.User, Main: true,
+		Prefix: s.prefix(path.Base(s.started.command[0])),
+	})
 	if err != nil {
 		s.log.Error("cannot start the command", "cause", err)
 		s.end(process.StartError(err))

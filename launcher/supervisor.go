@@ -91,6 +91,10 @@ const cleanUpTime = 2 * time.Second
 // leaveTime is how long of that may go to saying goodbye to the server.
 const leaveTime = 500 * time.Millisecond
 
+// outputTime is how long what the child wrote may take to be written on, where
+// its lines are prefixed.
+const outputTime = 500 * time.Millisecond
+
 // supervisor owns the child, the views and the timers. All its methods are
 // called by the loop in [supervisor.run], and nothing else touches its fields.
 type supervisor struct {
@@ -293,6 +297,7 @@ func (s *supervisor) run(ctx context.Context) int {
 	}
 	close(s.gone)
 	s.drainAside(events)
+	s.Kernel.Flush(outputTime)
 	return s.code
 }
 

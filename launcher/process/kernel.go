@@ -25,6 +25,12 @@ type Spec struct {
 	// Beside says that it runs beside the child (a coprocess): its stdout is
 	// cleat's stdout. For commands that are not Main.
 	Beside bool
+	// Prefix, where it is not empty, precedes each line that the child, or what
+	// runs beside it, writes: it gets pipes for stdout and stderr, and what comes
+	// out of them is written, whole lines at once, to those of cleat. Nothing is
+	// lost while it runs: as long as nobody reads, a full pipe holds it up. For
+	// commands that are Main or Beside.
+	Prefix string
 	// Output gets stdout and stderr of a command that is not Main, in place of
 	// cleat's stderr. It is written by one goroutine, which has ended when
 	// Exited yields; a Write that blocks holds the command up, and its result
@@ -63,4 +69,8 @@ type Kernel interface {
 	// what ran before the last child was started. Blocks until nothing is left, ctx ends, or it
 	// gives up a second after the KILL; call it aside from the loop.
 	EndLeftovers(ctx context.Context, grace time.Duration)
+	// Flush waits, for at most limit, until what commands with a prefix wrote
+	// before their end has been written on. It waits for nothing that they have
+	// left behind. Call it when all of them have ended.
+	Flush(limit time.Duration)
 }

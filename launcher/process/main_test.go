@@ -17,6 +17,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"cleat/launcher/process"
 )
 
 // roleHelper makes this test binary one of its own programs.
@@ -69,6 +71,19 @@ var helpers = map[string]func(args []string) int{
 		fmt.Println("ready")
 		time.Sleep(time.Minute)
 		return 98
+	},
+	// prefixed runs a script whose lines are prefixed, and exits once they are
+	// written, at most for as long as the first argument says.
+	"prefixed": func(args []string) int {
+		limit, _ := time.ParseDuration(args[0])
+		k := process.New(process.Config{})
+		p, err := k.Start(process.Spec{Args: []string{"/bin/sh", "-c", args[1]}, Main: true, Prefix: "app | "})
+		if err != nil {
+			return 99
+		}
+		exit := <-p.Exited()
+		k.Flush(limit)
+		return exit.Status()
 	},
 	// describe prints what it was started with.
 	"describe": func([]string) int {

@@ -14,6 +14,7 @@ type started struct {
 	main   bool
 	whole  bool
 	output *output // nil: cleat's stderr
+	lines  *lines  // nil: it is not prefixed
 	exited chan Exit
 
 	mu sync.Mutex
@@ -97,6 +98,7 @@ func (p *started) wait() {
 				p.kernel.takeTerminal(p)
 			}
 			p.output.finish()
+			p.lines.end()
 			p.exited <- exitOf(status, err)
 			close(p.exited)
 			return

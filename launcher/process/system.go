@@ -43,6 +43,11 @@ type system struct {
 	// earlier is what ran under the init stage before the last child was
 	// started, by pid: a volume's helper process, say. Not the child's.
 	earlier map[int]proctree.Process
+
+	lines struct {
+		sync.Mutex
+		all []*stream // that are still copied, and perhaps others
+	}
 }
 
 // New returns the kernel of this machine. Call it before anything else opens
@@ -87,8 +92,16 @@ func (s *system) Start(spec Spec) (Process, error) {
 		if spec.Beside {
 			attr.Files[1] = 1
 		}
+		if spec.Output == nil && spec.Beside && spec.Prefix != "" {
+			l, err := s.prefixed(spec, attr.Sys.Credential, attr.Files)
+			if err != nil {
+				return nil, err
+			}
+			defer l.started()
+			return s.begin(spec, candidates, &attr, nil, l)
+		}
 		if spec.Output == nil {
-			return s.begin(spec, candidates, &attr, nil)
+			return s.begin(spec, candidates, &attr, nil, nil)
 		}
 		out, err := newOutput(spec.Output)
 		if err != nil {
@@ -96,17 +109,24 @@ func (s *system) Start(spec Spec) (Process, error) {
 		}
 		defer out.started()
 		attr.Files = []uintptr{uintptr(null), uintptr(out.end), uintptr(out.end)}
-		return s.begin(spec, candidates, &attr, out)
+		return s.begin(spec, candidates, &attr, out, nil)
+	}
+	var l *lines
+	if spec.Prefix != "" {
+		if l, err = s.prefixed(spec, attr.Sys.Credential, attr.Files); err != nil {
+			return nil, err
+		}
+		defer l.started()
 	}
 	attr.Files = append(attr.Files, inheritedFiles(s.inherited)...)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.earlier = s.present()
 	if s.terminal == nil || !s.terminal.ours() {
-		return s.begin(spec, candidates, &attr, nil)
+		return s.begin(spec, candidates, &attr, nil, l)
 	}
 	attr.Sys.Foreground, attr.Sys.Ctty = true, s.terminal.fd
-	p, err := s.begin(spec, candidates, &attr, nil)
+	p, err := s.begin(spec, candidates, &attr, nil, l)
 	if err != nil {
 		s.terminal.take()
 		return nil, err
@@ -115,13 +135,13 @@ func (s *system) Start(spec Spec) (Process, error) {
 	return p, nil
 }
 
-// begin starts the first candidate that can be, as execvp does. out may be nil.
-func (s *system) begin(spec Spec, candidates []string, attr *syscall.ProcAttr, out *output) (Process, error) {
+// begin starts the first candidate that can be, as execvp does. out and l may be nil.
+func (s *system) begin(spec Spec, candidates []string, attr *syscall.ProcAttr, out *output, l *lines) (Process, error) {
 	var failure error
 	for _, path := range candidates {
 		pid, err := fork(path, spec.Args, attr, s.config.Mask)
 		if err == nil {
-			p := &started{pid: pid, kernel: s, main: spec.Main, whole: spec.Whole && !spec.Main, output: out, exited: make(chan Exit, 1)}
+			p := &started{pid: pid, kernel: s, main: spec.Main, whole: spec.Whole && !spec.Main, output: out, lines: l, exited: make(chan Exit, 1)}
 			if p.whole {
 				s.groups.Store(pid, nil)
 			}

@@ -36,10 +36,10 @@ var mistakes = []struct{ environ, want string }{
 		`CLEAT_: there is no such variable; docs/environment.md lists them all`},
 	{"CLEAT_PORT=auto",
 		`CLEAT_PORT: there is no such variable; did you mean CLEAT_PORTS?`},
-	{"CLEAT_CACHE=/x",
-		`CLEAT_CACHE: it is not supported by this version of cleat; take it away`},
+	{"CLEAT_CACHE=cache",
+		`CLEAT_CACHE="cache": this is not an absolute path; expected a path that begins with '/'`},
 	{"CLEAT_LOG_CHILD=x",
-		`CLEAT_LOG_CHILD: it is not supported by this version of cleat; take it away`},
+		`CLEAT_LOG_CHILD="x": there is no such choice; expected raw or prefix`},
 
 	// Volumes.
 	{"CLEAT_VOLUM_DATA=/data",

@@ -72,6 +72,7 @@ type Settings struct {
 	Cache              string // a path; empty: nothing is kept
 	Socket             string // a path, or NoSocket; empty: where sockets are made, see cleat/launcher/control
 	Log                string // text or json
+	LogChild           bool   // lines of the child and of coprocesses are prefixed
 	LogLevel           slog.Level
 
 	// Warnings are for the log: nothing is wrong, but somebody should know.
@@ -195,11 +196,6 @@ func (p *parser) plain() {
 	}
 }
 
-// unsupported are variables of the design that this version does not know.
-var unsupported = []string{
-	"CLEAT_LOG_CHILD",
-}
-
 // unknown finds the CLEAT_ variables that nobody has looked at.
 func (p *parser) unknown() {
 	for _, name := range p.env.names("CLEAT_") {
@@ -212,19 +208,11 @@ func (p *parser) unknown() {
 			continue
 		}
 		e := wrong("there is no such variable", "", "docs/environment.md lists them all")
-		if isUnsupported(name) {
-			e = wrong("it is not supported by this version of cleat", "", "take it away")
-		} else if meant := nearestVariable(name); meant != "" {
+		if meant := nearestVariable(name); meant != "" {
 			e.Hint = "did you mean " + meant + "?"
 		}
 		p.fail(name, "", e)
 	}
-}
-
-func isUnsupported(name string) bool {
-	return slices.ContainsFunc(unsupported, func(later string) bool {
-		return name == later || strings.HasSuffix(later, "_") && strings.HasPrefix(name, later)
-	})
 }
 
 // fromLinks reports whether a variable comes from a Kubernetes service, or a

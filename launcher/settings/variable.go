@@ -278,6 +278,17 @@ var plainVariables = []plain{
 		return nil
 	}},
 	{Variable{
+		Name: "CLEAT_LOG_CHILD", Default: "raw", Example: "prefix",
+		Accepts: "`raw` or `prefix`",
+		Means:   "Whether each line that the child and the coprocesses write is preceded by who wrote it.",
+	}, func(p *parser, text string) *Error {
+		if text != "raw" && text != "prefix" {
+			return choice(text, "raw", "prefix")
+		}
+		p.s.LogChild = text == "prefix"
+		return nil
+	}},
+	{Variable{
 		Name: "CLEAT_LOG_LEVEL", Default: "info", Example: "debug",
 		Accepts: "`debug`, `info`, `warn` or `error`",
 		Means:   "What is left out of the log: everything below this level.",

@@ -75,6 +75,9 @@ func (k *Kernel) Fail(name string, err error) {
 	k.failures[name] = err
 }
 
+// Flush implements [process.Kernel]: there is nothing to wait for.
+func (k *Kernel) Flush(time.Duration) {}
+
 // Leftovers sets what EndLeftovers does, such as sleeping for as long as a
 // stubborn process needs. By default it returns at once.
 func (k *Kernel) Leftovers(end func(ctx context.Context, grace time.Duration)) {
