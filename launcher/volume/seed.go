@@ -55,14 +55,19 @@ func (s *seeding) run(seed string) (seeded bool, err error) {
 	}
 	if !slices.Contains(names, complete) {
 		empty := !slices.ContainsFunc(names, func(name string) bool { return !isOwn(name) && name != "lost+found" })
-		if err := s.remove(s.volume, partial, 0); err != nil || !empty {
-			return false, err
+		if slices.Contains(names, partial) {
+			if err := s.remove(s.volume, partial, 0); err != nil {
+				return false, err
+			}
+		}
+		if !empty {
+			return false, nil
 		}
 		if err := s.copy(seed); err != nil {
 			return false, err
 		}
 	}
-	return true, s.moveUp()
+	return true, s.moveUp(seed)
 }
 
 // copy makes a complete copy of the seed beside where it belongs.
@@ -89,16 +94,16 @@ func (s *seeding) copy(seed string) error {
 // moveUp moves the entries of a complete copy to where they belong, and gives
 // the root the owner, mode and times of the seed's. What somebody else has put
 // there meanwhile stays.
-func (s *seeding) moveUp() error {
+func (s *seeding) moveUp(seed string) error {
 	at := filepath.Join(s.path, complete)
 	dir, err := unix.Openat(s.volume, complete, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return &fs.PathError{Op: "open", Path: at, Err: err}
 	}
 	defer unix.Close(dir)
-	var is unix.Stat_t
-	if err := unix.Fstat(dir, &is); err != nil {
-		return &fs.PathError{Op: "stat", Path: at, Err: err}
+	var is unix.Stat_t // of the seed: the copy's own times change with each move
+	if err := unix.Stat(seed, &is); err != nil {
+		return &fs.PathError{Op: "stat the seed", Path: seed, Err: err}
 	}
 	names, err := s.names(dir, at)
 	if err != nil {
