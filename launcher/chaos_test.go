@@ -93,11 +93,15 @@ type victim struct {
 	asked   []demanded
 	version int
 
+	hooks     []string // that it has
+	hookWaits bool     // PRE_START may fail for 20 s
+	hurried   bool     // there was more than one stop signal
+
 	stopped  bool
 	stopAt   time.Time
 	signal   syscall.Signal
 	had      bool   // a child when it was stopped
-	starts   int    // of any command until then
+	starts   int    // of any command until then, those of the stop aside
 	files    string // until then
 	count    atomic.Int64
 	launched time.Time
@@ -220,6 +224,7 @@ func (c *chaos) victim(n int) *victim {
 	}
 	v.established.Store(int32(c.random.IntN(2)))
 	v.listen(80)
+	v.commands(e)
 	v.kernel.Script("app", v.app)
 	v.kernel.Script("check", v.commandScript)
 	v.kernel.Script("act", v.commandScript)
@@ -260,6 +265,7 @@ func (v *victim) app(p *processtest.Process) {
 			v.c.t.Errorf("%s: a child was started while another ran", v.name)
 		}
 	}
+	v.checkStart(p)
 	if !v.c.calm.Load() && v.mood("start", 10) == 0 {
 		p.EndAfter(time.Duration(v.mood("life", 3000))*time.Millisecond, process.Exit{Code: v.mood("code", 4)})
 	}
@@ -406,13 +412,19 @@ func (v *victim) stop(sig syscall.Signal) {
 		return
 	}
 	if v.stopped {
+		v.hurried = true
 		v.signals <- sig
+		return
+	}
+	if v.status().State == string(lifeEnding) {
+		v.hurried = true // or the next one hurries
+		v.signals <- sig // it ends already, by itself
 		return
 	}
 	v.stopped, v.stopAt, v.signal, v.had = true, time.Now(), sig, v.main() != nil
 	v.signals <- sig
 	synctest.Wait()
-	v.starts, v.files = len(v.kernel.Started()), v.outputs()
+	v.starts, v.files = len(v.lasting()), v.outputs()
 	if want := v.mapOf(128 + int(sig)); !v.had && !slices.Equal(v.last(), []int{want}) {
 		v.c.t.Errorf("%s: without a child the stop was not taken at once: the last record is %v, expected %d", v.name, v.last(), want)
 	}
@@ -457,11 +469,11 @@ func (c *chaos) check() {
 			c.t.Errorf("%s: the files are of different views: %q and %q", v.name, one, two)
 		}
 		if v.stopped {
-			if n := len(v.kernel.Started()); n != v.starts {
-				c.t.Errorf("%s: %d commands were started after the stop: %v", v.name, n-v.starts, v.kernel.Started()[v.starts].Spec.Args)
+			if all := v.lasting(); len(all) != v.starts {
+				c.t.Errorf("%s: %d commands were started after the stop: %v", v.name, len(all)-v.starts, all[v.starts].Spec.Args)
 			}
 			for _, p := range v.kernel.Running() {
-				if !p.Spec.Main {
+				if !p.Spec.Main && !ofStop(p) && !isCoprocess(p) {
 					c.t.Errorf("%s: %v runs on after the stop", v.name, p.Spec.Args)
 				}
 			}
@@ -585,6 +597,90 @@ func (c *chaos) atEnd() {
 			c.t.Errorf("%s: the exit code is %d, and the last record is %v", v.name, v.code, v.last())
 		}
 		v.distances()
+		v.checkHooks()
+	}
+}
+
+// lasting lists what was started, the hooks of the stop aside.
+func (v *victim) lasting() []*processtest.Process {
+	return slices.DeleteFunc(v.kernel.Started(), ofStop)
+}
+
+// checkStart checks what holds when a child is started: PRE_START has succeeded
+// for it, and no hook runs that must have ended before.
+func (v *victim) checkStart(child *processtest.Process) {
+	for _, other := range v.kernel.Running() {
+		if isHook(other) {
+			v.c.t.Errorf("%s: the child was started while %s ran", v.name, commandOf(other))
+		}
+	}
+	if !v.hooked("pre-start") {
+		return
+	}
+	for _, event := range slices.Backward(v.kernel.Events()) {
+		switch {
+		case event == "end pre-start: exit status 0":
+			return
+		case strings.HasPrefix(event, "end pre-start"), strings.HasPrefix(event, "end app"):
+			v.c.t.Errorf("%s: the child was started after %q", v.name, event)
+			return
+		}
+	}
+	v.c.t.Errorf("%s: the child was started without PRE_START", v.name)
+}
+
+// checkHook checks what holds when a hook is started: it is the only one, and
+// its child is there, or is not.
+func (v *victim) checkHook(hook *processtest.Process) {
+	name := commandOf(hook)
+	for _, other := range v.kernel.Running() {
+		if other != hook && isHook(other) {
+			v.c.t.Errorf("%s: %s was started while %s ran", v.name, name, commandOf(other))
+		}
+	}
+	if runs, should := v.main() != nil, name == "post-start" || name == "pre-stop"; runs && !should {
+		v.c.t.Errorf("%s: %s was started while the child ran", v.name, name)
+	}
+}
+
+// checkCoprocess checks what holds when a coprocess is started.
+func (v *victim) checkCoprocess(p *processtest.Process) {
+	for _, other := range v.kernel.Running() {
+		if other != p && commandOf(other) == commandOf(p) {
+			v.c.t.Errorf("%s: %s runs twice", v.name, commandOf(p))
+		}
+	}
+}
+
+// checkTask checks what holds when a task is started: it runs once, beside a
+// child.
+func (v *victim) checkTask(p *processtest.Process) {
+	v.checkCoprocess(p)
+}
+
+// checkHooks checks at the end that POST_STOP ran once for each child that has
+// ended, and PRE_STOP at most once.
+func (v *victim) checkHooks() {
+	ended, before, after := 0, 0, 0
+	for _, event := range v.kernel.Events() {
+		switch {
+		case event == "start app":
+			before, after = 0, 0
+		case event == "start pre-stop":
+			before++
+		case strings.HasPrefix(event, "end app"):
+			ended++
+		case event == "start post-stop":
+			after++
+			ended--
+		}
+		if before > 1 || after > 1 {
+			v.c.t.Errorf("%s: PRE_STOP ran %d times and POST_STOP %d times for one child", v.name, before, after)
+			return
+		}
+	}
+	if v.hooked("post-stop") && ended != 0 && !(v.hurried && ended == 1) {
+		v.c.t.Errorf("%s: POST_STOP was left out %d times", v.name, ended)
 	}
 }
 
@@ -631,6 +727,8 @@ func (v *victim) want() []int {
 	switch {
 	case last == "fail app":
 		return []int{126, 127}
+	case v.hookWaits && !v.stopped && v.code == 125 && strings.Contains(v.w.log.String(), v.name+": error: the hook PRE_START has failed for too long"):
+		return []int{125}
 	case v.waits && !v.stopped && (last == "" || v.ended.Sub(v.launched) >= 90*time.Second && v.code == 125):
 		return []int{125}
 	case strings.HasPrefix(last, "end app: exit status "):
