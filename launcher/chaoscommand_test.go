@@ -60,7 +60,9 @@ func commandOf(p *processtest.Process) string { return p.Spec.Args[0] }
 
 func isHook(p *processtest.Process) bool { return slices.Contains(hookCommands, commandOf(p)) }
 
-func isCoprocess(p *processtest.Process) bool { return slices.Contains(coprocessCommands, commandOf(p)) }
+func isCoprocess(p *processtest.Process) bool {
+	return slices.Contains(coprocessCommands, commandOf(p))
+}
 
 // ofStop reports whether a command belongs to the stop.
 func ofStop(p *processtest.Process) bool {

@@ -519,3 +519,40 @@ func BenchmarkRead(b *testing.B) {
 		})
 	}
 }
+
+// TestBeside tells what runs beside the child from the child: by its pid, with its children and with the orphans in its
+// group.
+func TestBeside(t *testing.T) {
+	sources(t, func(t *testing.T, open func(int, ...int) *Reader) {
+		beside := start(t, &syscall.SysProcAttr{Setpgid: true}, "parent", "serve tcp4 127.0.0.1:0")
+		_, besideAt := beside.listening()
+		child := start(t, nil, "serve tcp4 127.0.0.1:0")
+		_, childAt := child.listening()
+		r := open(os.Getpid())
+		for _, test := range []struct {
+			beside []int
+			want   Owner
+		}{{[]int{beside.pid()}, Beside}, {nil, Beside}} { // what is known of a socket stays
+			list, err := r.Read(false, test.beside)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for at, want := range map[netip.AddrPort]Owner{besideAt: test.want, childAt: Child} {
+				i := slices.IndexFunc(list, func(l Listener) bool { return l.Port == at.Port() })
+				if i < 0 || list[i].Owner != want {
+					t.Errorf("%v of %v, expected owner %v", at, list, want)
+				}
+			}
+		}
+		// By group alone, as an orphan is: the leader is not its ancestor.
+		grouped := start(t, &syscall.SysProcAttr{Setpgid: true, Pgid: beside.pid()}, "serve tcp4 127.0.0.1:0")
+		_, at := grouped.listening()
+		list, err := r.Read(false, []int{beside.pid()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i := slices.IndexFunc(list, func(l Listener) bool { return l.Port == at.Port() }); i < 0 || list[i].Owner != Beside {
+			t.Errorf("%v of %v, expected owner %v", at, list, Beside)
+		}
+	})
+}

@@ -95,3 +95,20 @@ func zombie(pid int) bool {
 	_, after, ok := strings.Cut(string(stat), ") ")
 	return err != nil || ok && strings.HasPrefix(after, "Z")
 }
+
+// TestBesideHasStdout: what runs beside the child writes to cleat's own stdout,
+// all other commands to its stderr.
+func TestBesideHasStdout(t *testing.T) {
+	for _, beside := range []bool{true, false} {
+		got := withStderr(t, func() {
+			s := spec("/bin/sh", "-c", "[ /proc/self/fd/1 -ef /proc/self/fd/2 ] && echo same >&2 || echo other >&2")
+			s.Beside = beside
+			if err := process.Run(t.Context(), process.New(process.Config{}), s); err != nil {
+				t.Error(err)
+			}
+		})
+		if want := map[bool]string{true: "other\n", false: "same\n"}[beside]; got != want {
+			t.Errorf("beside %v: stdout is %q than stderr, expected %q", beside, got, want)
+		}
+	}
+}
