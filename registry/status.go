@@ -1,6 +1,9 @@
 package registry
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Status is what an instance can do for its consumers just now.
 //
@@ -25,10 +28,14 @@ const (
 	Passing Status = "passing"
 )
 
+// Statuses returns all of them, from the strongest to the weakest reason.
+func Statuses() []Status {
+	return []Status{Maintenance, Draining, Starting, Critical, Warning, Passing}
+}
+
 // ParseStatus returns the status of that name.
 func ParseStatus(name string) (Status, error) {
-	switch s := Status(name); s {
-	case Maintenance, Draining, Starting, Critical, Warning, Passing:
+	if s := Status(name); slices.Contains(Statuses(), s) {
 		return s, nil
 	}
 	return "", fmt.Errorf("%s is no status; expected passing, warning, critical, starting, draining or maintenance", quote(name))

@@ -43,53 +43,64 @@ func (s *Server) listServices(w http.ResponseWriter, r *http.Request) {
 	answerJSON(w, http.StatusOK, list)
 }
 
-// showService answers GET /api/v1/services/{name}. Who asks cannot acknowledge
-// a drain.
-func (s *Server) showService(w http.ResponseWriter, r *http.Request) {
-	name := strings.ToLower(r.PathValue("name"))
+// filterOf reads which instances of a service are asked for, if the request may
+// read them.
+func filterOf(w http.ResponseWriter, r *http.Request, name string, query url.Values) (filter registry.Filter, ok bool) {
+	name = strings.ToLower(name)
 	if err := registry.CheckName(name); err != nil {
 		problem(w, http.StatusBadRequest, err.Error(), "")
-		return
-	}
-	query, ok := parameters(w, r, "namespace", "ns", "tag", "zone", "attr.*")
-	if !ok {
-		return
+		return filter, false
 	}
 	namespace, ok := namespaceOf(w, query)
 	if !ok {
-		return
+		return filter, false
 	}
 	if !access.Of(r.Context()).Allows(access.Read, namespace, name) {
 		forbidden(w, r, fmt.Sprintf("read the service %q in the namespace %q", name, namespace))
-		return
+		return filter, false
 	}
 	query.Del("namespace")
+	query.Del("service")
 	query.Set("ns", namespace)
 	filter, err := registry.ParseFilter(name+"?"+query.Encode(), namespace, nil)
 	if err != nil {
 		problem(w, http.StatusBadRequest, err.Error(), "the filters are those of a requirement: tag=, attr.<name>=, zone=")
+		return filter, false
+	}
+	return filter, true
+}
+
+// showService answers GET /api/v1/services/{name}. Who asks cannot acknowledge
+// a drain.
+func (s *Server) showService(w http.ResponseWriter, r *http.Request) {
+	query, ok := parameters(w, r, "namespace", "ns", "tag", "zone", "attr.*")
+	if !ok {
 		return
 	}
-	detail := registry.ServiceDetail{Service: name, Namespace: namespace, Instances: []registry.HeldInstance{}}
-	s.event(func(c *core) {
-		detail.Revision, detail.Warming = c.revision, c.warming.on
-		service := c.namespaces[namespace][name]
-		if service == nil {
-			return
+	if filter, ok := filterOf(w, r, r.PathValue("name"), query); ok {
+		answerJSON(w, http.StatusOK, s.detail(filter, s.Lookup([]byte(filter.Namespace), []byte(filter.Service))))
+	}
+}
+
+// detail returns what is asked for of a listing.
+func (s *Server) detail(filter registry.Filter, listing *Listing) registry.ServiceDetail {
+	detail := registry.ServiceDetail{
+		Service: filter.Service, Namespace: filter.Namespace, Revision: listing.Revision, Warming: s.Warming(),
+		Instances: []registry.HeldInstance{},
+	}
+	for _, i := range listing.Instances {
+		would := i
+		would.Status = registry.Passing // all statuses are shown
+		if !filter.Match(would) {
+			continue
 		}
-		service.lookup.note(c.now.Sub(c.start))
-		for _, i := range service.instances {
-			would := i.shown
-			would.Status = registry.Passing // all statuses are shown
-			if filter.Match(would) {
-				detail.Instances = append(detail.Instances, heldInstance(i))
-			}
-		}
-	})
+		note := listing.Notes[i.ID]
+		detail.Instances = append(detail.Instances, held(i, cmp.Or(note.Actual, i.Status), note.Held))
+	}
 	slices.SortFunc(detail.Instances, func(a, b registry.HeldInstance) int {
 		return cmp.Or(cmp.Compare(a.Since, b.Since), strings.Compare(a.ID, b.ID))
 	})
-	answerJSON(w, http.StatusOK, detail)
+	return detail
 }
 
 // actual returns what the instance is, which is not what consumers are shown
@@ -101,11 +112,12 @@ func (i *instance) actual() registry.Status {
 	return i.shown.Status
 }
 
-func heldInstance(i *instance) registry.HeldInstance {
+// held returns an instance as interfaces show it.
+func held(i registry.Instance, actual registry.Status, isHeld bool) registry.HeldInstance {
 	h := registry.HeldInstance{
-		ID: i.shown.ID, Address: i.shown.Address, Port: i.shown.Port, Protocol: i.shown.Protocol,
-		Status: i.actual(), Reason: i.shown.Reason, Zone: i.shown.Zone,
-		Tags: i.shown.Tags, Attributes: i.shown.Attributes, Since: i.shown.Since, Held: i.held != notHeld,
+		ID: i.ID, Address: i.Address, Port: i.Port, Protocol: i.Protocol,
+		Status: actual, Reason: i.Reason, Zone: i.Zone,
+		Tags: i.Tags, Attributes: i.Attributes, Since: i.Since, Held: isHeld,
 	}
 	if h.Tags == nil {
 		h.Tags = []string{}

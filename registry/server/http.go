@@ -2,7 +2,6 @@ package server
 
 import (
 	"encoding/json"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -34,27 +33,12 @@ const (
 	spareConnections = 1024
 )
 
-// newHTTP returns the server's HTTP side. All paths of the server are here.
+// newHTTP returns the server's HTTP side.
 func (s *Server) newHTTP() *http.Server {
 	mux := http.NewServeMux()
-	get := func(path string, h http.HandlerFunc) {
-		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
-			if r.Method != http.MethodGet && r.Method != http.MethodHead {
-				w.Header().Set("Allow", "GET, HEAD")
-				problem(w, http.StatusMethodNotAllowed, fmt.Sprintf("the method %.20q is not allowed here", r.Method), "use GET")
-				return
-			}
-			h(w, r)
-		})
+	for _, r := range s.routes() {
+		mux.Handle(r.path, r)
 	}
-	get(registry.SessionPath, s.startSession)
-	get("/api/v1/services", s.listServices)
-	get("/api/v1/services/{name}", s.showService)
-	get("/api/v1/sessions", s.listSessions)
-	get("/api/v1/graph", s.showGraph)
-	get("/healthz", s.healthy)
-	get("/readyz", s.healthy)
-	get("/debug/pprof/{name...}", s.profile)
 	mux.HandleFunc(loginPath, s.logIn)
 	mux.HandleFunc(logoutPath, s.logOut)
 	root := false
@@ -64,12 +48,12 @@ func (s *Server) newHTTP() *http.Server {
 	}
 	if !root {
 		mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-			problem(w, http.StatusNotFound, "there is nothing at this path", "see /api/v1/services, /api/v1/services/{name}, /api/v1/sessions, /api/v1/graph, /healthz and /readyz")
+			problem(w, http.StatusNotFound, "there is nothing at this path", "see /api/v1/openapi.json")
 		})
 	}
 	var requests atomic.Int64
 	return &http.Server{
-		Handler:           s.guard(mux),
+		Handler:           s.guard(compact(mux)),
 		ReadHeaderTimeout: headerWithin,
 		ReadTimeout:       requestWithin,
 		WriteTimeout:      requestWithin,

@@ -427,10 +427,17 @@ func (w *world) get(path string, body any) int {
 
 func (w *world) request(method, path string, header http.Header) (int, []byte) {
 	w.t.Helper()
+	status, data, _ := w.ask(method, path, "", header)
+	return status, data
+}
+
+// ask sends a request with a body, and returns the header of the answer as well.
+func (w *world) ask(method, path, body string, header http.Header) (int, []byte, http.Header) {
+	w.t.Helper()
 	synctest.Wait() // until what was sent before has been done
-	transport := &http.Transport{DialContext: w.listener.Dial}
+	transport := &http.Transport{DialContext: w.listener.Dial, DisableCompression: true}
 	defer transport.CloseIdleConnections()
-	r, err := http.NewRequestWithContext(w.t.Context(), method, "http://127.0.0.1:9640"+path, nil)
+	r, err := http.NewRequestWithContext(w.t.Context(), method, "http://127.0.0.1:9640"+path, strings.NewReader(body))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -450,7 +457,7 @@ func (w *world) request(method, path string, header http.Header) (int, []byte) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return response.StatusCode, data
+	return response.StatusCode, data, response.Header
 }
 
 // whys are the drops of a message, as text.

@@ -66,6 +66,7 @@ type Server struct {
 	index    atomic.Pointer[index]
 	logins   logins
 	asked    requests
+	streams  atomic.Int64 // of the native interface
 
 	mu     sync.Mutex // guards what follows
 	core   *core

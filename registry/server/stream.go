@@ -16,6 +16,9 @@ const (
 	streamWithin = 10 * time.Second
 )
 
+// eventStream is the type of a stream.
+const eventStream = "text/event-stream"
+
 // Stream is an answer that goes on: server-sent events, as the HTML standard has
 // them (https://html.spec.whatwg.org/multipage/server-sent-events.html). One
 // goroutine writes; each event is sent at once. It ends when its handler returns,
@@ -29,7 +32,7 @@ type Stream struct {
 // NewStream begins a stream: status and header are sent.
 func NewStream(w http.ResponseWriter) (*Stream, error) {
 	h := w.Header()
-	h.Set("Content-Type", "text/event-stream")
+	h.Set("Content-Type", eventStream)
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Accel-Buffering", "no") // for nginx in front
