@@ -70,7 +70,7 @@ func serve(ctx context.Context, log *slog.Logger, s settings, g guards) error {
 		s.name, _ = os.Hostname() // without one, the server has a default
 	}
 	srv, err := server.New(server.Config{
-		Name: s.name, Version: version(), Open: s.open, Tokens: g.tokens, Warming: s.warming, MaxSessions: s.maxSessions, Log: log,
+		Name: s.name, Version: version(), Open: s.open, Tokens: g.tokens, Warming: s.warming, Shutdown: s.shutdown, MaxSessions: s.maxSessions, Log: log,
 	})
 	if err != nil {
 		return err

@@ -53,6 +53,8 @@ type core struct {
 	now  time.Time // of the event under way
 	next time.Time // when tick must be called; zero: no need
 
+	moving bool // sessions go to other servers, because this one ends
+
 	sweep   sweep
 	beat    beat
 	warming warming

@@ -77,6 +77,11 @@ func (c *core) conclude(s *session, left bool, cause string, expired bool) {
 		s.ended = true
 		return
 	}
+	if c.moving && !left {
+		c.detach(s) // what it provides is elsewhere, and stays in view
+		c.totals.left++
+		return
+	}
 	provides := s.provides
 	s.provides = nil
 	d := c.detach(s)
@@ -117,6 +122,9 @@ func (c *core) detach(s *session) *departure {
 	}
 	c.withdraw(s)
 	c.cancelDrains(s)
+	if len(c.sessions) == 0 {
+		c.warming.alone = c.now
+	}
 	d := &departure{id: s.id, key: s.key, name: s.name(), at: c.now}
 	for _, sub := range s.subs {
 		d.views = append(d.views, sub.view)

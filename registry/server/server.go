@@ -43,6 +43,9 @@ type Config struct {
 	// concludes nothing from what is missing, when launchers come that had a
 	// session before. nil: as long as those may need to come back; 0: none.
 	Warming *time.Duration
+	// Shutdown is for how long launchers may move to another server, each at a
+	// time of its own, when this one ends. 0: all go at once.
+	Shutdown time.Duration
 	// MaxSessions bounds the sessions. 0: [DefaultMaxSessions].
 	MaxSessions int
 	// MaxRegistrations bounds the instances without a launcher. 0:
@@ -60,6 +63,7 @@ type Server struct {
 	log    *slog.Logger
 
 	serving  atomic.Bool
+	leaving  atomic.Bool   // no session is taken any more
 	sessions atomic.Int64  // connections that shake hands, or have
 	underWay atomic.Int64  // bytes of large messages
 	earlier  chan struct{} // the core must be ticked before due
@@ -86,6 +90,9 @@ func New(config Config) (*Server, error) {
 	if config.Warming != nil && *config.Warming < 0 {
 		return nil, fmt.Errorf("warming is to last %v; expected a positive duration, or 0 for none", *config.Warming)
 	}
+	if config.Shutdown < 0 {
+		return nil, fmt.Errorf("launchers are to move within %v; expected a positive duration, or 0 for at once", config.Shutdown)
+	}
 	if config.MaxRegistrations < 0 {
 		return nil, fmt.Errorf("the number of registrations is limited to %d; expected a positive number, or 0 for %d", config.MaxRegistrations, DefaultMaxRegistrations)
 	}
@@ -98,9 +105,10 @@ func New(config Config) (*Server, error) {
 	return &Server{config: config, log: config.Log, earlier: make(chan struct{}, 1), open: make(map[*link]struct{})}, nil
 }
 
-// Serve answers on the listener, which it closes, until ctx ends; then it sends
-// every session bye and close 1001, and returns nil when all connections are
-// closed, at the latest after 2 s. It returns an error when the listener fails.
+// Serve answers on the listener, which it closes, until ctx ends; then it lets the
+// launchers move, for as long as [Config] says, sends every session that is left
+// bye and close 1001, and returns nil when all connections are closed, at the
+// latest 2 s later. It returns an error when the listener fails.
 // Call it once.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	if s.serving.Swap(true) {
@@ -114,7 +122,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	s.mu.Unlock()
 	s.index.Store(c.index)
 
-	ctx, cancel := context.WithCancel(ctx)
+	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	h := s.newHTTP()
 	// Who waits for a change is not kept waiting by a server that ends.
@@ -122,13 +130,14 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	failed := make(chan error, 1)
 	var work sync.WaitGroup
 	work.Go(func() { failed <- h.Serve(listener) })
-	work.Go(func() { s.keepTime(ctx) })
+	work.Go(func() { s.keepTime(life) })
 
 	var err error
 	select {
 	case err = <-failed:
 		err = fmt.Errorf("the server cannot go on listening on %s: %w", listener.Addr(), err)
 	case <-ctx.Done():
+		s.letMove(s.config.Shutdown)
 	}
 	cancel()
 	s.sayGoodbye()

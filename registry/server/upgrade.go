@@ -45,6 +45,10 @@ func (s *Server) startSession(w http.ResponseWriter, r *http.Request) {
 		problem(w, status, message, hint)
 		return
 	}
+	if s.leaving.Load() {
+		problem(w, http.StatusServiceUnavailable, "the server is about to stop", "use another one")
+		return
+	}
 	if s.sessions.Add(1) > int64(s.config.MaxSessions) {
 		s.sessions.Add(-1)
 		w.Header().Set("Retry-After", "5")

@@ -23,8 +23,13 @@ const (
 //	   |  ^
 //	   |  +-- somebody who had a session comes: until none has for one cap
 //	   +----- the cap + the largest expire_after is over, at most 60 s ----> warm
+//	   ^                                                                      |
+//	   +-- nobody was there for 60 s, and somebody who had a session comes: --+
+//	       from a server that has gone, and the others will follow
 type warming struct {
 	on        bool
+	never     bool      // it was turned off
+	alone     time.Time // since when there was no session, when there was none
 	began     time.Time
 	least     time.Duration // with anybody known; 0: as computed
 	knew      bool          // somebody came who had a session
@@ -52,14 +57,17 @@ func (w warming) end() time.Time {
 
 // startWarming begins it, unless least is 0.
 func (c *core) startWarming(least *time.Duration) {
-	if least != nil && *least <= 0 {
-		return
-	}
-	c.index.warming.Store(true)
-	c.warming = warming{on: true, began: c.now, largest: expireAfter(minBeat)}
 	if least != nil {
-		c.warming.least = *least
+		c.warming.never, c.warming.least = *least <= 0, *least
 	}
+	if !c.warming.never {
+		c.beginWarming()
+	}
+}
+
+func (c *core) beginWarming() {
+	c.index.warming.Store(true)
+	c.warming = warming{on: true, least: c.warming.least, alone: c.warming.alone, began: c.now, largest: expireAfter(minBeat)}
 	c.schedule(c.warming.end())
 	c.happened(Event{Kind: KindWarming, Cause: CauseBegan})
 	c.log.Info("warming begins: nothing is concluded from what is missing", "at_least", shortWarming)
@@ -68,7 +76,10 @@ func (c *core) startWarming(least *time.Duration) {
 // warmingKnown notes that somebody came who had a session before.
 func (c *core) warmingKnown(expire time.Duration) {
 	if !c.warming.on {
-		return
+		if c.warming.never || len(c.sessions) > 1 || c.now.Sub(c.warming.alone) < maxWarming {
+			return
+		}
+		c.beginWarming()
 	}
 	c.warming.knew = true
 	c.warming.lastKnown = c.now
