@@ -80,6 +80,19 @@ func full() control.Status {
 			{At: now.Add(-10 * time.Second), What: "restart", Why: "somebody asked for it"},
 			{At: now.Add(-4 * time.Second), What: "nginx -s reload", Error: "exit status 1"},
 		},
+		Hooks: []control.Hook{
+			{Name: "PRE_START", Command: "/app/migrate", Runs: 2, Ended: now.Add(-time.Minute), Took: 1.5},
+			{Name: "POST_START", Command: "warm-up", Runs: 1, Ended: now.Add(-time.Hour), Error: "exit status 3", Running: true, Began: now.Add(-2 * time.Second)},
+			{Name: "POST_STOP", Command: "bye"},
+		},
+		Coprocesses: []control.Coprocess{
+			{Name: "exporter", Command: "mysqld_exporter", State: control.Running, PID: 31, Started: now.Add(-time.Minute), Restarts: 2, LastExit: "killed by SIGSEGV", Ended: now.Add(-61 * time.Second)},
+			{Name: "proxy", Command: "proxy", State: control.Backoff, Next: now.Add(8 * time.Second), Error: "start proxy: not found on PATH"},
+		},
+		Tasks: []control.Task{
+			{Name: "backup", Schedule: "30 3 * * *", Command: "/app/backup", Runs: 7, Failures: 1, LeftOut: 2, Ended: now.Add(-time.Hour), Took: 61, Next: now.Add(26 * time.Minute)},
+			{Name: "rotate", Schedule: "@every 1h", Command: "rotate", Next: now.Add(time.Minute)},
+		},
 	}
 }
 
@@ -115,7 +128,10 @@ templates, rendered 4s ago, 3 written
 		}
 	}
 	words := strings.Join(strings.Fields(got), " ")
-	for _, part := range []string{"0123456789ab wrote 4s ago", "there is no alias \"bd\" and much more to say", "4s ago nginx -s reload failed: exit status 1", "10s ago restart done; somebody asked for it"} {
+	for _, part := range []string{"0123456789ab wrote 4s ago", "there is no alias \"bd\" and much more to say", "4s ago nginx -s reload failed: exit status 1", "10s ago restart done; somebody asked for it",
+		"hooks PRE_START /app/migrate done 1m0s ago, took 1s POST_START warm-up runs for 2s; failed 1h0m ago: exit status 3 POST_STOP bye has not run yet",
+		"coprocesses exporter mysqld_exporter running, pid 31, up 1m0s restarts 2; last: killed by SIGSEGV, 1m1s ago proxy proxy backoff, again in 8s restarts 0; start proxy: not found on PATH",
+		"tasks backup 30 3 * * * /app/backup done 1h0m ago, took 1m1s; 1 of 7 failed; left out 2; next in 26m0s rotate @every 1h rotate has not run yet; next in 1m0s"} {
 		if !strings.Contains(words, part) {
 			t.Errorf("%q is not in\n%s", part, got)
 		}

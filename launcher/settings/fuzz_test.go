@@ -16,7 +16,7 @@ import (
 // word on each line. There is an error, or the settings hold together; and no
 // token is ever shown.
 func FuzzParse(f *testing.F) {
-	for _, m := range mistakes {
+	for _, m := range slices.Concat(mistakes, commandMistakes) {
 		f.Add(strings.Join(environOf(m.environ), "\n"), "app", "box")
 	}
 	for _, v := range Variables() {
@@ -89,6 +89,19 @@ func checkSettings(t *testing.T, s *Settings) {
 	}
 	for from, to := range s.MapExit {
 		check(from >= 0 && from <= maxExit && to >= 0 && to <= maxExit, "exit codes")
+	}
+	check(0 <= s.Afterwards && s.Drain+s.Afterwards <= s.StopTimeout, "what follows the child's end")
+	for name, h := range s.Hooks {
+		check(slices.Contains(hookNames, name) && len(h.Args) > 0 && h.Timeout >= 0 && h.Wait >= 0, "hooks")
+		check(name != PreStart || h.Timeout > 0, "PRE_START has time")
+	}
+	for i, c := range s.Coprocesses {
+		check(len(c.Args) > 0 && c.Timeout >= 0 && c.Timeout <= max(s.StopTimeout, endSpan.least), "coprocess")
+		check(i == 0 || s.Coprocesses[i-1].Name < c.Name, "coprocesses are sorted and different")
+	}
+	for i, task := range s.Tasks {
+		check(len(task.Args) > 0 && task.Timeout > 0 && task.Next(someDay).After(someDay), "task")
+		check(i == 0 || s.Tasks[i-1].Name < task.Name, "tasks are sorted and different")
 	}
 	checkOffers(t, s)
 	aliases := slices.Sorted(maps.Keys(s.Aliases()))
