@@ -99,6 +99,22 @@ func TestHooks(t *testing.T) {
 	}
 }
 
+// TestPostStartWaitsForTheChild has one that waits until all that the child offers passes.
+func TestPostStartWaitsForTheChild(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	p, _ := s.web("b", "CLEAT_HOOK_POST_START=sh -c 'until "+built(t).cleat+" status -check; do sleep 0.1; done; echo now $CLEAT_HOOK'")
+	WaitFor(t, 20*time.Second, func() error {
+		if got := p.said("now"); !slices.Equal(got, []string{"POST_START"}) {
+			return fmt.Errorf("it said %q", got)
+		}
+		return nil
+	})
+	if err := passing("http://"+s.address, "web", 1); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestPreStartHoldsTheChild has one that succeeds at the third time.
 func TestPreStartHoldsTheChild(t *testing.T) {
 	t.Parallel()

@@ -51,6 +51,12 @@
 // render what the child was last started with. A wait= that is over, and a
 // command that cannot be started, lead from waiting to over.
 //
+// Where there is a PRE_START hook, it runs between preparing and running
+// (hooking); when it fails, that leads back to waiting. What follows the end of
+// the last child - coprocesses and POST_STOP - comes between the end and over
+// (ending). The stop of one child has steps of its own: parting.go draws them,
+// hook.go, coprocess.go and task.go what runs before, beside and after it.
+//
 // Turning is a drain in place, if the container offers something that serves
 // and has a session; halting lasts until the child has ended, by KILL if need
 // be. A stop is obeyed in every state: without a child it leads straight to
@@ -91,6 +97,8 @@
 //     the life ends.
 //   - When Run returns, no goroutine of it is left, and the server has been told
 //     or its time for that is over.
+//   - What runs beside the child never touches it: a coprocess may end, a hook of
+//     a stop and a task may fail. Only PRE_START can keep it from being started.
 //   - No message and no error holds a value: of a variable, of a file, of an
 //     attribute.
 //

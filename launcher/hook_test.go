@@ -368,7 +368,7 @@ func TestPostStopFails(t *testing.T) {
 		b := w.newBox("b")
 		b.kernel.Script("post-stop", func(p *processtest.Process) { p.EndAfter(time.Second, process.Exit{Code: 9}) })
 		b.listen(80)
-		b.run(env{"SERVICE_80_NAME": "web", "CLEAT_HOOK_PRE_STOP": "pre-stop", "CLEAT_HOOK_POST_STOP": "post-stop"})
+		b.run(env{"SERVICE_80_NAME": "web", "CLEAT_HOOK_PRE_STOP": "pre-stop", "CLEAT_HOOK_POST_STOP": "post-stop", "CLEAT_MAP_EXIT": "5:6"})
 		time.Sleep(time.Second)
 		child := b.child()
 		if !w.offers("b") {
@@ -376,8 +376,8 @@ func TestPostStopFails(t *testing.T) {
 		}
 		child.Exit(5)
 		w.eventually(200*time.Millisecond, "nobody is offered what has ended, while POST_STOP runs", func() bool { return !w.offers("b") })
-		if code := b.wait(); code != 5 {
-			t.Errorf("the exit code is %d, expected 5", code)
+		if code := b.wait(); code != 6 { // which the hook is not told
+			t.Errorf("the exit code is %d, expected 6", code)
 		}
 		if b.commands() != "app post-stop" || getenv(b.last("post-stop"), "CLEAT_WHY") != "exit" || getenv(b.last("post-stop"), "CLEAT_CHILD_EXIT") != "5" {
 			t.Errorf("started: %s", b.commands())
@@ -392,20 +392,20 @@ func TestPostStopFails(t *testing.T) {
 func TestPostStopBeforeTheNextStart(t *testing.T) {
 	inWorld(t, -1, func(w *world) {
 		b := w.newBox("b")
-		b.kernel.Script("post-stop", slow(2*time.Second))
+		b.kernel.Script("post-stop", slow(1500*time.Millisecond))
 		b.run(env{"CLEAT_SERVER": "", "CLEAT_HOOK_POST_STOP": "post-stop", "CLEAT_RESTART": "always"})
 		b.child().Exit(1)
 		began := time.Now()
 		time.Sleep(time.Millisecond)
 		w.eventually(5*time.Second, "the next start", func() bool { return b.starts() == 2 })
-		if took := time.Since(began); took < 2*time.Second {
+		if took := time.Since(began); took < 1500*time.Millisecond {
 			t.Errorf("it was started %v after the end, while POST_STOP ran", took)
 		}
 		b.child().Exit(1)
 		time.Sleep(time.Second)
 		began = time.Now()
 		b.signals <- syscall.SIGTERM
-		if code := b.wait(); code != 143 || b.ended.Sub(began) != time.Second {
+		if code := b.wait(); code != 143 || b.ended.Sub(began) != 500*time.Millisecond {
 			t.Errorf("exit code %d after %v, expected 143 when POST_STOP has ended", code, b.ended.Sub(began))
 		}
 		if p := b.last("post-stop"); len(p.Received()) > 0 {
@@ -475,14 +475,14 @@ func TestStopDuringPreStopOfARestart(t *testing.T) {
 func TestStopSignalWhileEnding(t *testing.T) {
 	inWorld(t, -1, func(w *world) {
 		b := w.newBox("b")
-		b.kernel.Script("post-stop", slow(2*time.Second))
+		b.kernel.Script("post-stop", slow(1500*time.Millisecond))
 		b.run(env{"CLEAT_SERVER": "", "CLEAT_HOOK_POST_STOP": "post-stop"})
 		b.child().Exit(3)
 		time.Sleep(500 * time.Millisecond)
 		began := time.Now()
 		b.signals <- syscall.SIGTERM // the first: POST_STOP goes on
-		if code := b.wait(); code != 3 || b.ended.Sub(began) != 1500*time.Millisecond {
-			t.Errorf("exit code %d after %v, expected 3 after 1.5s", code, b.ended.Sub(began))
+		if code := b.wait(); code != 3 || b.ended.Sub(began) != time.Second {
+			t.Errorf("exit code %d after %v, expected 3 after 1s", code, b.ended.Sub(began))
 		}
 	})
 }
