@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"cleat/registry"
 )
 
 // Progress is told after progressFirst, then at doubling distances up to
@@ -71,8 +73,27 @@ func (s *supervisor) progress() {
 	s.alarm.at(alarmProgress, now.Add(s.wait.next))
 }
 
+// cycled takes word that this container and others wait for each other.
+func (s *supervisor) cycled(c registry.Cycle) {
+	s.cycle = c
+	if len(c.Links) == 0 || s.begun {
+		s.unsay("cycle")
+		return
+	}
+	s.say("cycle", slog.LevelWarn, "containers wait for each other, and none will start", "cycle", c,
+		"hint", "optional=true in one of the requirements")
+}
+
 // why tells why a requirement is not met.
 func (s *supervisor) why(n *need) string {
+	why := s.whyUnmet(n)
+	if l := s.cycle.Links; !s.begun && len(l) > 0 && l[0].ID == s.set.ID && l[0].Service == n.Filter.Service {
+		why += "; they wait for this container: " + s.cycle.String()
+	}
+	return why
+}
+
+func (s *supervisor) whyUnmet(n *need) string {
 	switch {
 	case !s.session && !n.view.Known():
 		return "no discovery server has answered"

@@ -30,6 +30,8 @@ func (s *supervisor) heard(event client.Event) {
 		s.commanded(e.Command)
 	case client.Refused:
 		s.refused(e.Error)
+	case client.Cycled:
+		s.cycled(e.Cycle)
 	case client.Welcomed:
 		s.keeper.welcomed(e.Welcome)
 	}
@@ -48,6 +50,7 @@ func (s *supervisor) connected(e client.Connected) {
 
 func (s *supervisor) disconnected(e client.Disconnected) {
 	s.session = false
+	s.cycled(registry.Cycle{})
 	s.journal.disconnected(e.Err)
 	s.say("session", slog.LevelWarn, "no discovery server; carrying on with what is known", "cause", e.Err)
 	s.drainInterrupted()

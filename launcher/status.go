@@ -35,6 +35,9 @@ func (s *supervisor) status() control.Status {
 	for _, n := range s.needs {
 		status.Requires = append(status.Requires, s.requirementStatus(n, now))
 	}
+	if !s.begun {
+		status.Cycle = s.cycle.Links
+	}
 	status.Healthy, status.Why = s.health()
 	return status
 }

@@ -63,20 +63,20 @@ type Config struct {
 type life string
 
 const (
-	lifeProvisioning life = "provisioning" // volumes and networks come first
-	lifeWaiting      life = "waiting"      // for requirements, quiet views, a good first render
-	lifePreparing    life = "preparing"    // rendering before a start
-	lifeHooking      life = "hooking"      // PRE_START runs
-	lifeRunning      life = "running"      // the child runs
-	lifeTurning      life = "turning"      // a restart was decided; its drain is under way
-	lifeHalting      life = "halting"      // the child was told to end, to be started again
-	lifeBackoff      life = "backoff"      // the child ended by itself and will be started again
-	lifeDraining     life = "draining"     // stopping: consumers are told
-	lifeLingering    life = "lingering"    // stopping: established connections may end
-	lifeStopping     life = "stopping"     // stopping: the child was told to end
-	lifeEnding       life = "ending"       // the child has ended for good; what follows that is under way
-	lifeReleasing    life = "releasing"    // volumes are given back
-	lifeOver         life = "over"         // nothing is left to do but to go
+	lifeProvisioning life = "provisioning"        // volumes and networks come first
+	lifeWaiting      life = registry.StateWaiting // for requirements, quiet views, a good first render
+	lifePreparing    life = "preparing"           // rendering before a start
+	lifeHooking      life = "hooking"             // PRE_START runs
+	lifeRunning      life = "running"             // the child runs
+	lifeTurning      life = "turning"             // a restart was decided; its drain is under way
+	lifeHalting      life = "halting"             // the child was told to end, to be started again
+	lifeBackoff      life = "backoff"             // the child ended by itself and will be started again
+	lifeDraining     life = "draining"            // stopping: consumers are told
+	lifeLingering    life = "lingering"           // stopping: established connections may end
+	lifeStopping     life = "stopping"            // stopping: the child was told to end
+	lifeEnding       life = "ending"              // the child has ended for good; what follows that is under way
+	lifeReleasing    life = "releasing"           // volumes are given back
+	lifeOver         life = "over"                // nothing is left to do but to go
 )
 
 // stopping reports whether the container is on its way out.
@@ -125,7 +125,8 @@ type supervisor struct {
 	engine   time.Duration // until the container engine is asked again; 0: it has answered
 	peer     netip.Addr    // the address that the server sees; invalid: none has told
 	reporter reporter
-	keeper   *keeper // of the cache; nil: nothing is kept
+	cycle    registry.Cycle // that the first start waits for, as the server sees it
+	keeper   *keeper        // of the cache; nil: nothing is kept
 
 	// The child.
 	child   process.Process

@@ -60,6 +60,7 @@ type SessionDetail struct {
 	Provides  []string     `json:"provides"`  // ids
 	Requires  []Required   `json:"requires"`
 	Report    *Report      `json:"report,omitempty"`
+	Cycle     []CycleLink  `json:"cycle,omitempty"` // that its child's first start waits for
 }
 
 // Required is how a session's need is met.

@@ -31,6 +31,9 @@ func (m ServerMessage) Encode() []byte {
 		whole.Add, whole.Drop = list(v.Add), list(v.Drop)
 		m.View = &whole
 	}
+	if c := m.Cycle; c != nil && c.Links == nil {
+		m.Cycle = &Cycle{Links: []CycleLink{}}
+	}
 	if d := m.Drained; d != nil && (d.IDs == nil || d.Pending == nil) {
 		whole := *d
 		whole.IDs, whole.Pending = list(d.IDs), list(d.Pending)

@@ -91,6 +91,7 @@ type ServerMessage struct {
 	Drained *Drained     `json:"drained,omitempty"`
 	Command *Command     `json:"command,omitempty"`
 	Bye     *Bye         `json:"bye,omitempty"`
+	Cycle   *Cycle       `json:"cycle,omitempty"`
 	Error   *Error       `json:"error,omitempty"`
 }
 

@@ -80,6 +80,9 @@ func showStatus(w io.Writer, s control.Status) error {
 		health = "not healthy"
 	}
 	v.line(health, s.Why)
+	if len(s.Cycle) > 0 {
+		v.line("cycle", registry.Cycle{Links: s.Cycle}.String()+": none will start; optional=true in one of these requirements breaks it")
+	}
 	if len(s.Changed) > 0 {
 		v.line("set", strings.Join(s.Changed, ", "))
 	}

@@ -20,16 +20,17 @@ type Status struct {
 	Healthy   bool      `json:"healthy"`
 	Why       string    `json:"why"` // it is healthy, or not: one line
 
-	Child     Child         `json:"child"`
-	Server    *Server       `json:"server,omitempty"` // absent: a plain PID 1
-	Provides  []Instance    `json:"provides"`
-	Changed   []string      `json:"changed,omitempty"` // what `set` has changed, as it was said
-	Volumes   []Volume      `json:"volumes,omitempty"`
-	Networks  []Network     `json:"networks,omitempty"`
-	Requires  []Requirement `json:"requires"`
-	Render    Render        `json:"render"`
-	Templates []Template    `json:"templates"` // sorted by destination
-	Actions   []Action      `json:"actions"`   // the last ones, the oldest first
+	Child     Child                `json:"child"`
+	Server    *Server              `json:"server,omitempty"` // absent: a plain PID 1
+	Provides  []Instance           `json:"provides"`
+	Changed   []string             `json:"changed,omitempty"` // what `set` has changed, as it was said
+	Volumes   []Volume             `json:"volumes,omitempty"`
+	Networks  []Network            `json:"networks,omitempty"`
+	Requires  []Requirement        `json:"requires"`
+	Cycle     []registry.CycleLink `json:"cycle,omitempty"` // of containers that wait for each other, and this one for them
+	Render    Render               `json:"render"`
+	Templates []Template           `json:"templates"` // sorted by destination
+	Actions   []Action             `json:"actions"`   // the last ones, the oldest first
 
 	Hooks       []Hook      `json:"hooks,omitempty"`       // in the order in which they run
 	Coprocesses []Coprocess `json:"coprocesses,omitempty"` // sorted by name

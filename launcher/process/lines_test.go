@@ -111,7 +111,7 @@ func TestPrefixWaitsForItsReader(t *testing.T) {
 // A reader that has stopped to read delays the end for as long as it may, and no
 // longer.
 func TestPrefixGivesUpAReader(t *testing.T) {
-	words := helper("prefixed", "200ms", "head -c 100000 /dev/zero | tr '\\0' x; head -c 30000 /dev/zero | tr '\\0' x")
+	words := helper("prefixed", "200ms", "head -c 90000 /dev/zero | tr '\\0' x")
 	cmd := exec.Command(words[0], words[1:]...)
 	if _, err := cmd.StdoutPipe(); err != nil {
 		t.Fatal(err)

@@ -35,6 +35,9 @@ type (
 	Drained struct{ registry.Drained }
 	// Commanded: an operator asks for something.
 	Commanded struct{ registry.Command }
+	// Cycled: the first start waits for launchers that wait for each other; or,
+	// without links, does so no more. Sessions begin without.
+	Cycled struct{ registry.Cycle }
 	// Refused: a non-fatal error from the server. After a conflict the client
 	// declares again by itself, every [registry.ReconnectCap].
 	Refused struct{ registry.Error }
@@ -46,4 +49,5 @@ func (Disconnected) event() {}
 func (Viewed) event()       {}
 func (Drained) event()      {}
 func (Commanded) event()    {}
+func (Cycled) event()       {}
 func (Refused) event()      {}

@@ -182,6 +182,8 @@ func (s *session) handle(m registry.ServerMessage) error {
 		c.events.put(Drained{*m.Drained})
 	case m.Command != nil:
 		c.events.put(Commanded{*m.Command})
+	case m.Cycle != nil:
+		c.events.put(Cycled{*m.Cycle})
 	case m.Bye != nil:
 		s.bye = m.Bye
 	case m.Error != nil && m.Error.Fatal:

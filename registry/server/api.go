@@ -147,7 +147,7 @@ func (c *core) detail(s *session, now time.Time) registry.SessionDetail {
 		Session: s.name(), ID: s.id.id, Namespace: s.id.namespace, Zone: s.zone, Peer: s.peer,
 		Connected: registry.InMilliseconds(now.Sub(s.connected)),
 		Silent:    registry.InMilliseconds(max(0, now.Sub(c.start)-time.Duration(s.heard.Load()))),
-		Provides:  ids(s.provides), Requires: make([]registry.Required, 0, len(s.requires)), Report: s.report,
+		Provides:  ids(s.provides), Requires: make([]registry.Required, 0, len(s.requires)), Report: s.report, Cycle: s.cycle,
 	}
 	if d.Provides == nil {
 		d.Provides = []string{}

@@ -62,6 +62,7 @@ type core struct {
 	held    heldInstances
 	claims  []*claim
 	drains  drains
+	cycles  cycles
 }
 
 func newCore(name string, log *slog.Logger, now time.Time, w *time.Duration) *core {

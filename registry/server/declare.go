@@ -262,6 +262,7 @@ func (c *core) reported(s *session, r registry.Report) {
 		return
 	}
 	s.report = &r
+	c.noteWaiting(s)
 }
 
 // ids returns the ids of the instances, sorted.

@@ -51,6 +51,7 @@ type session struct {
 	claiming int // claims that wait for a decision
 	draining int // drains that are not over
 	report   *registry.Report
+	cycle    []registry.CycleLink // that its launcher was told to wait for
 }
 
 // name is how the session is called in messages and logs: unique for as long as

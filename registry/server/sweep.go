@@ -161,6 +161,7 @@ func (c *core) sweepAll() {
 	}
 	clear(c.encoded)
 	c.encoded = c.encoded[:0]
+	c.findCycles()
 }
 
 // adjustBeat asks all launchers to beat faster or slower when their number says
