@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 
 	"cleat/registry/compat/eureka"
+	"cleat/registry/dashboard"
 	"cleat/registry/server"
 )
 
@@ -76,6 +77,7 @@ func serve(ctx context.Context, log *slog.Logger, s settings, g guards) error {
 		return err
 	}
 	srv.Handle("/eureka/", eureka.New(srv))
+	srv.Handle("/", dashboard.New(srv, dashboard.Config{Name: s.name, Version: version()}))
 	// The protocol has beats of its own; TCP's probes would only double them.
 	config := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: false}, KeepAlive: -1}
 	listener, err := config.Listen(ctx, "tcp", s.listen)

@@ -277,6 +277,12 @@ func shape(health string) string {
 	return mark + `<path class="sign" d="` + sign + `"/>`
 }
 
+// Glyph draws a status by itself, as an element of a page: [Health] has the
+// names.
+func Glyph(health string) string {
+	return `<svg class="glyph ` + html.EscapeString(health) + `" viewBox="8 14 18 18" width="16" height="16" aria-hidden="true">` + shape(health) + `</svg>`
+}
+
 // legend explains the lines.
 func (w *svg) legend(y float64) {
 	x := float64(margin)

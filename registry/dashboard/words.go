@@ -1,0 +1,156 @@
+package dashboard
+
+import (
+	"fmt"
+	"html/template"
+	"net/url"
+	"strings"
+	"time"
+
+	"cleat/registry"
+	"cleat/registry/graph"
+	"cleat/registry/server"
+)
+
+// words are the functions of the templates.
+var words = template.FuncMap{
+	"asset":    assetPath,
+	"build":    func() string { return build() },
+	"glyph":    func(health any) template.HTML { return template.HTML(graph.Glyph(fmt.Sprint(health))) }, //nolint:gosec // escaped there
+	"health":   graph.HealthOf,
+	"passing":  func(instances map[registry.Status]int) int { return instances[registry.Passing] },
+	"counts":   graph.Counts,
+	"clock":    clock,
+	"ago":      ago,
+	"plural":   plural,
+	"pips":     pips,
+	"service":  servicePath,
+	"instance": instancePath,
+	"node":     nodePath,
+	"nodename": nodeName,
+	"sentence": graph.Sentence,
+	"tell":     tell,
+	"first": func(n int, list []string) []string {
+		if len(list) > n {
+			return list[:n]
+		}
+		return list
+	},
+	"less": func(a, b int) int { return a - b },
+}
+
+// clock writes a time so that a script can put it into the reader's own zone.
+func clock(t time.Time) template.HTML {
+	if t.IsZero() {
+		return ""
+	}
+	t = t.UTC()
+	return template.HTML(fmt.Sprintf(`<time datetime="%s" title="%s">%s</time>`, //nolint:gosec // digits
+		t.Format(time.RFC3339), t.Format("2006-01-02 15:04:05 UTC"), t.Format("15:04:05 UTC")))
+}
+
+// ago writes how long ago a moment was, in the largest unit that says something.
+func ago(ms registry.Milliseconds) string {
+	d := ms.Duration()
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h", int(d.Hours()))
+	}
+	const day = 24 * time.Hour
+	return fmt.Sprintf("%d days", int(d/day))
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// mostPips is how many instances are drawn one by one.
+const mostPips = 16
+
+// pips are the statuses of instances, in the order in which people look for
+// them, and how many more there are.
+func pips(instances map[registry.Status]int) (list []string) {
+	for _, status := range []registry.Status{
+		registry.Passing, registry.Warning, registry.Critical, registry.Starting, registry.Draining, registry.Maintenance,
+	} {
+		for range instances[status] {
+			if len(list) == mostPips {
+				return list
+			}
+			list = append(list, string(status))
+		}
+	}
+	return list
+}
+
+func servicePath(namespace, name string) string {
+	return "/services/" + url.PathEscape(name) + "?" + url.Values{"namespace": {namespace}}.Encode()
+}
+
+func instancePath(namespace, id string) string {
+	return "/instances/" + url.PathEscape(id) + "?" + url.Values{"namespace": {namespace}}.Encode()
+}
+
+// nodePath returns the page about a node of the map.
+func nodePath(n registry.GraphNode) string {
+	if n.Kind == registry.NodeLaunchers {
+		return "/sessions?" + url.Values{"namespace": {n.Namespace}, "q": {n.Name}}.Encode()
+	}
+	return servicePath(n.Namespace, n.Name)
+}
+
+// nodeName returns how a node is called by its id: without the namespace where
+// only one is looked at.
+func nodeName(id string, several bool) string {
+	id = strings.TrimPrefix(id, "launchers:")
+	if several {
+		return id
+	}
+	return id[strings.LastIndexByte(id, '/')+1:]
+}
+
+// tell says an event in words.
+func tell(e server.Event) string {
+	var text string
+	switch e.Kind {
+	case server.KindAppeared:
+		text = "appeared, " + string(e.Status)
+	case server.KindChanged:
+		text = "changed its address, tags or attributes"
+	case server.KindStatus:
+		text = "is " + string(e.Status)
+	case server.KindMoved:
+		text = "is kept by another one now"
+	case server.KindHeld:
+		text = "is held"
+	case server.KindConfirmed:
+		text = "is confirmed"
+	case server.KindGone:
+		text = "is gone"
+	case server.KindDrained:
+		text = "was drained"
+	case server.KindSession:
+		text = "launcher connected"
+	case server.KindEnded:
+		text = "launcher's session ended"
+	case server.KindServer:
+		text = "server"
+	case server.KindWarming:
+		text = "warming"
+	case server.KindPreserving:
+		text = "self-preservation"
+	default:
+		text = string(e.Kind)
+	}
+	if e.Cause != "" {
+		text += ": " + string(e.Cause)
+	}
+	return text
+}
