@@ -268,7 +268,7 @@ func TestActions(t *testing.T) {
 func grants(t *testing.T, role, namespaces, services string) access.Grant {
 	t.Helper()
 	token := access.NewToken()
-	line, err := access.NewLine("somebody", token, role, namespaces, services)
+	line, err := access.NewLine("somebody", token, "", role, namespaces, services)
 	if err != nil {
 		t.Fatal(err)
 	}
