@@ -102,7 +102,7 @@ func (d serviceDefinition) registration(namespace string) (server.Registration, 
 			"Invalid service %.80q: proxies and gateways of a service mesh are not supported; leave out Kind, Proxy and Connect", d.Name)
 	}
 	m := remembered{Tags: d.Tags, Meta: d.Meta, EnableTagOverride: d.EnableTagOverride, Weights: weights{Passing: 1, Warning: 1}}
-	if d.Weights != nil {
+	if d.Weights != nil && *d.Weights != (weights{}) { // some clients send zeros for none
 		if d.Weights.Passing < 1 || d.Weights.Passing > maxWeight || d.Weights.Warning < 0 || d.Weights.Warning > maxWeight {
 			return server.Registration{}, remembered{}, refuse(http.StatusBadRequest,
 				"Invalid weights of the service %.80q: Passing is %d and Warning is %d; expected 1 to %d and 0 to %[4]d", d.Name, d.Weights.Passing, d.Weights.Warning, maxWeight)
