@@ -226,7 +226,9 @@ func (b *box) run(environment env, command ...string) {
 		},
 	}
 	if len(s.Servers) > 0 {
-		c.Client = client.New(client.Config{Servers: s.Servers, Dial: b.conn.dialer(b.w.dial), Log: log})
+		c.Client = client.New(client.Config{
+			Servers: s.Servers, Dial: b.conn.dialer(b.w.dial), Log: log, Token: func() string { return s.Token },
+		})
 	}
 	b.w.boxes = append(b.w.boxes, b)
 	ctx := b.ctx
