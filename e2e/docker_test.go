@@ -68,6 +68,7 @@ func removeDockerRun() {
 	for _, kind := range []struct{ list, remove []string }{
 		{[]string{"ps", "-aq"}, []string{"rm", "-fv"}},
 		{[]string{"network", "ls", "-q"}, []string{"network", "rm"}},
+		{[]string{"volume", "ls", "-q"}, []string{"volume", "rm", "-f"}},
 		{[]string{"images", "-q"}, []string{"rmi", "-f"}},
 	} {
 		ids, err := docker(append(kind.list, "--filter", filter)...)

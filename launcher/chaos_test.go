@@ -84,14 +84,15 @@ const chaosAnswer = 3 * time.Minute
 // victim is a container in it.
 type victim struct {
 	*box
-	c       *chaos
-	timeout time.Duration // CLEAT_STOP_TIMEOUT
-	mapped  bool          // 143 becomes 0
-	waits   bool          // with wait=
-	aliases []string
-	freely  bool // it may be restarted without regard to the distance
-	asked   []demanded
-	version int
+	c        *chaos
+	timeout  time.Duration // CLEAT_STOP_TIMEOUT
+	mapped   bool          // 143 becomes 0
+	waits    bool          // with wait=
+	aliases  []string
+	freely   bool // it may be restarted without regard to the distance
+	asked    []demanded
+	version  int
+	grounded bool // it has volumes and a network
 
 	hooks     []string // that it has
 	hookWaits bool     // PRE_START may fail for 20 s
@@ -222,6 +223,9 @@ func (c *chaos) victim(n int) *victim {
 	if c.one(4) {
 		e["CLEAT_STOP_SIGNAL"] = "INT"
 	}
+	if v.grounded = c.one(2); v.grounded {
+		v.giveGround(e)
+	}
 	v.established.Store(int32(c.random.IntN(2)))
 	v.listen(80)
 	v.commands(e)
@@ -306,7 +310,7 @@ func (v *victim) commandScript(p *processtest.Process) {
 func (c *chaos) happen() {
 	v := c.all[c.random.IntN(len(c.all))]
 	up := c.server.Load() != nil
-	switch c.random.IntN(24) {
+	switch c.random.IntN(27) {
 	case 0, 1, 2, 3, 4:
 		c.shuffle(c.web, "web")
 	case 5, 6:
@@ -357,6 +361,10 @@ func (c *chaos) happen() {
 		}
 	case 22, 23:
 		v.demand([]control.Do{control.DoStatus, control.DoDrain, control.DoUndrain, control.DoReload, control.DoRestart}[c.random.IntN(5)])
+	case 24, 25, 26:
+		if v.grounded {
+			v.shiftGround()
+		}
 	case 21:
 		if c.one(5) {
 			v.stop([]syscall.Signal{syscall.SIGTERM, syscall.SIGINT}[c.random.IntN(2)])
@@ -416,7 +424,7 @@ func (v *victim) stop(sig syscall.Signal) {
 		v.signals <- sig
 		return
 	}
-	if v.status().State == string(lifeEnding) {
+	if state := v.status().State; state == string(lifeEnding) || state == string(lifeReleasing) {
 		v.hurried = true // or the next one hurries
 		v.signals <- sig // it ends already, by itself
 		return
@@ -473,14 +481,18 @@ func (c *chaos) check() {
 				c.t.Errorf("%s: %d commands were started after the stop: %v", v.name, len(all)-v.starts, all[v.starts].Spec.Args)
 			}
 			for _, p := range v.kernel.Running() {
-				if !p.Spec.Main && !ofStop(p) && !isCoprocess(p) {
+				if !p.Spec.Main && !ofStop(p) && !isCoprocess(p) && !releases(p) {
 					c.t.Errorf("%s: %v runs on after the stop", v.name, p.Spec.Args)
 				}
 			}
 			if v.outputs() != v.files {
 				c.t.Errorf("%s: a file was written after the stop", v.name)
 			}
-			if limit := v.timeout + chaosOver; !v.over() && time.Since(v.stopAt) > limit {
+			limit := v.timeout + chaosOver
+			if v.grounded {
+				limit += time.Duration(len(chaosVolumes)) * leastRelease
+			}
+			if !v.over() && time.Since(v.stopAt) > limit {
 				c.t.Errorf("%s: it has not ended %v after the stop, with CLEAT_STOP_TIMEOUT=%v", v.name, time.Since(v.stopAt), v.timeout)
 			}
 		}
@@ -514,6 +526,7 @@ func (c *chaos) rest() {
 		v.conn.gate.open()
 		v.fail(nil)
 		v.listen(80)
+		v.settleGround()
 		v.demand(control.DoUndrain)
 		v.write("")
 		v.tell()
@@ -596,14 +609,18 @@ func (c *chaos) atEnd() {
 		if !slices.Equal(v.last(), []int{v.code}) {
 			c.t.Errorf("%s: the exit code is %d, and the last record is %v", v.name, v.code, v.last())
 		}
+		if there := v.provisioned(); len(there) > 0 {
+			c.t.Errorf("%s: %v were provisioned, and not released", v.name, there)
+		}
 		v.distances()
 		v.checkHooks()
 	}
 }
 
-// lasting lists what was started, the hooks of the stop aside.
+// lasting lists what was started, the hooks of the stop and what gives volumes
+// back aside.
 func (v *victim) lasting() []*processtest.Process {
-	return slices.DeleteFunc(v.kernel.Started(), ofStop)
+	return slices.DeleteFunc(v.kernel.Started(), func(p *processtest.Process) bool { return ofStop(p) || releases(p) })
 }
 
 // checkStart checks what holds when a child is started: PRE_START has succeeded

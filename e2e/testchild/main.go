@@ -10,6 +10,8 @@
 //	testchild dial ADDRESS                      connect, and end
 //	testchild orphans COUNT                     leave that many orphans behind, then stay
 //	testchild exec-orphan                       start a process that outlives this one, and end
+//	testchild mount DIRECTORY                   make it, and mount a file system in memory there
+//	testchild umount DIRECTORY                  undo that
 //	testchild ps                                print pid, parent, state and name of every process
 //	testchild web -listen ADDRESS -name NAME    answer every request with NAME; ends at TERM without looking back
 //	testchild proxy -listen ADDRESS FILE        pass requests on to the addresses in FILE, read again at HUP
@@ -47,6 +49,8 @@ func main() {
 		"orphans":     orphans,
 		"exec-orphan": execOrphan,
 		"linger":      linger,
+		"mount":       mount,
+		"umount":      umount,
 		"ps":          ps,
 		"web":         web,
 		"proxy":       proxy,

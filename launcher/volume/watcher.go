@@ -145,47 +145,38 @@ func (d *directories) await(paths []string) error {
 }
 
 // mounts waits for changes of the table of mounts without keeping a thread for
-// it: the table can be polled, an epoll instance can be polled, and Go's own
-// poller takes the latter.
+// it: the table can be polled (proc(5)), and Go's own poller does that for a
+// descriptor that does not block.
 type mounts struct {
 	table *os.File
-	epoll *os.File
 }
 
 func newMounts() (*mounts, error) {
-	table, err := os.Open(mountTable)
+	fd, err := unix.Open(mountTable, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, fmt.Errorf("mounts cannot be watched: %w", err)
+		return nil, fmt.Errorf("mounts cannot be watched: %w", &os.PathError{Op: "open", Path: mountTable, Err: err})
 	}
-	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
-	if err != nil {
-		_ = table.Close()
-		return nil, fmt.Errorf("mounts cannot be watched: %w", os.NewSyscallError("epoll_create1", err))
-	}
-	event := unix.EpollEvent{Events: unix.EPOLLPRI | unix.EPOLLERR}
-	if err = unix.EpollCtl(fd, unix.EPOLL_CTL_ADD, int(table.Fd()), &event); err == nil {
-		err = unix.SetNonblock(fd, true)
-	}
-	if err != nil {
-		_ = unix.Close(fd)
-		_ = table.Close()
-		return nil, fmt.Errorf("mounts cannot be watched: %w", os.NewSyscallError("epoll_ctl", err))
-	}
-	return &mounts{table: table, epoll: os.NewFile(uintptr(fd), "epoll")}, nil
+	return &mounts{table: os.NewFile(uintptr(fd), mountTable)}, nil
 }
 
-// run tells of each change until close is called. The kernel tells a change
-// once: asking for it takes it away.
+// run tells of each change until close is called. The poller's word is all that
+// there is of one: asking the kernel for a change takes it away, and the poller
+// has asked. One that comes between two waits is seen all the same, because it
+// was there before what was just told is looked at.
 func (m *mounts) run(changed chan<- struct{}) {
-	raw, err := m.epoll.SyscallConn()
+	raw, err := m.table.SyscallConn()
 	if err != nil {
 		return
 	}
-	var events [1]unix.EpollEvent
-	for raw.Read(func(fd uintptr) bool {
-		n, err := unix.EpollWait(int(fd), events[:], 0)
-		return n > 0 || err != nil && err != unix.EINTR
-	}) == nil {
+	for {
+		woken := false
+		if raw.Read(func(uintptr) bool {
+			was := woken
+			woken = true
+			return was
+		}) != nil {
+			return
+		}
 		select {
 		case changed <- struct{}{}:
 		default:
@@ -193,7 +184,4 @@ func (m *mounts) run(changed chan<- struct{}) {
 	}
 }
 
-func (m *mounts) close() {
-	_ = m.epoll.Close()
-	_ = m.table.Close()
-}
+func (m *mounts) close() { _ = m.table.Close() }
