@@ -18,6 +18,10 @@ const (
 	consulPrefix    = "/v1/"
 )
 
+// maxBody is the size in bytes of the largest body of a request; what is mounted
+// on the server has lower bounds of its own.
+const maxBody = 1 << 20
+
 // maxCredential is the size in bytes of the longest text that is looked at as a
 // token.
 const maxCredential = 4 << 10
@@ -54,6 +58,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			problem(w, http.StatusForbidden, "the request comes from another site's page", "")
 			return
 		}
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		token, given, misplaced := takeToken(r)
 		if s.config.Tokens == nil {
 			next.ServeHTTP(w, r.WithContext(access.With(r.Context(), access.Everything())))
