@@ -2,7 +2,7 @@ package settings
 
 import (
 	"fmt"
-	"slices"
+	"sort"
 	"strings"
 
 	"cleat/launcher/address"
@@ -47,7 +47,7 @@ func (p *parser) networks() {
 			p.fail(variable, text, e)
 		}
 	}
-	slices.SortFunc(p.s.Networks, func(a, b network.Network) int { return strings.Compare(a.Name, b.Name) })
+	sort.Slice(p.s.Networks, func(i, j int) bool { return p.s.Networks[i].Name < p.s.Networks[j].Name })
 	if len(p.s.Networks) > maxNetworks {
 		p.fail(networkPrefix, "", wrong(fmt.Sprintf("there are %d networks", len(p.s.Networks)), fmt.Sprintf("at most %d", maxNetworks), ""))
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"sync"
@@ -55,7 +56,7 @@ func (p *parser) volumes() {
 			p.fail(variable, o.shown(), e)
 		}
 	}
-	slices.SortFunc(p.s.Volumes, func(a, b volume.Volume) int { return strings.Compare(a.Name, b.Name) })
+	sort.Slice(p.s.Volumes, func(i, j int) bool { return p.s.Volumes[i].Name < p.s.Volumes[j].Name })
 	if len(p.s.Volumes) > maxVolumes {
 		p.fail(volumePrefix, "", wrong(fmt.Sprintf("there are %d volumes", len(p.s.Volumes)), fmt.Sprintf("at most %d", maxVolumes), ""))
 	}
