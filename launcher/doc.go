@@ -89,6 +89,9 @@
 //     is concluded: no endpoint goes, and nobody founds a ring.
 //   - Files change all together or not at all, each by rename where that is
 //     possible. Bytes that are the same cause nothing.
+//   - With a cache (keep.go), a container that restarts while no server answers
+//     starts from the last good views, as if a server that is warming up had told
+//     them: from what is missing in them nothing is concluded either.
 //   - Of several endpoints each consumer keeps the one that it has chosen as
 //     long as it can, so that others may come and go.
 //   - The exit code is recorded the moment that the child is gone, before
