@@ -3,9 +3,13 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -34,6 +38,15 @@ func TestContainerExitCode(t *testing.T) {
 		{"bad setting", []string{"-e", "CLEAT_PROTS=auto"}, []string{"/testchild", "exit", "0"}, 125},
 		{"requirement without server", []string{"-e", "CLEAT_REQUIRE_DB=mysql"}, []string{"/testchild", "exit", "0"}, 125},
 		{"mapped", []string{"-e", "CLEAT_MAP_EXIT=143:0"}, []string{"/testchild", "die", "15"}, 0},
+		{"mapped, of several", []string{"-e", "CLEAT_MAP_EXIT=0:255,255:0,7:8"}, []string{"/testchild", "exit", "255"}, 0},
+		{"no command", nil, nil, 125},
+		{"two dashes twice", nil, []string{"--", "/testchild", "exit", "0"}, 127},
+		{"name like an option", nil, []string{"-x"}, 127},
+		{"under init, success", []string{"--init"}, []string{"/testchild", "exit", "0"}, 0},
+		{"under init, any", []string{"--init"}, []string{"/testchild", "exit", "42"}, 42},
+		{"under init, terminated", []string{"--init"}, []string{"/testchild", "die", "15"}, 143},
+		{"under init, not found", []string{"--init"}, []string{"/nothing"}, 127},
+		{"under init, mapped", []string{"--init", "-e", "CLEAT_MAP_EXIT=143:0"}, []string{"/testchild", "die", "15"}, 0},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -150,21 +163,198 @@ func TestContainerOrphans(t *testing.T) {
 	t.Parallel()
 	needsDocker(t)
 	image := must(t, smallImage)
+	for name, test := range map[string]struct {
+		options   []string
+		processes int
+	}{
+		"PID 1":      {nil, 3},                // the init stage, the supervisor, the child
+		"under init": {[]string{"--init"}, 4}, // and the engine's own, whose orphans those of docker exec are
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			leaveOrphans(t, image, test.processes, test.options...)
+		})
+	}
+}
+
+func leaveOrphans(t *testing.T, image string, processes int, options ...string) {
+	t.Helper()
 	const count = 100
-	c := runContainer(t, "orphans", image, "/testchild", "orphans", strconv.Itoa(count))
+	c := runContainer(t, "orphans", append(options, image, "/testchild", "orphans", strconv.Itoa(count))...)
 	c.waitLog(30*time.Second, fmt.Sprint("orphaned ", count))
 	for range 10 {
 		c.exec("/testchild", "exec-orphan")
 	}
 	WaitFor(t, 5*time.Second, func() error {
-		// The init stage, the supervisor, the child.
-		if states := processStates(c); len(states) != 3 || strings.Contains(strings.Join(states, "\n"), " Z ") {
+		if states := processStates(c); len(states) != processes || strings.Contains(strings.Join(states, "\n"), " Z ") {
 			return fmt.Errorf("processes in the container:\n%s", strings.Join(states, "\n"))
 		}
 		return nil
 	})
 	if code, _ := c.stop(); code != 143 {
 		t.Errorf("exit code %d, expected 143: the child does nothing about TERM", code)
+	}
+}
+
+// wrapped is a testchild under cleat, however that runs.
+type wrapped struct {
+	signal func(number int) error
+	log    func() string
+	stop   func()
+}
+
+// everyParent runs a test as PID 1 of a container, under the engine's own init, and as a process of this machine.
+// settings are cleat's.
+func everyParent(t *testing.T, settings, command []string, test func(t *testing.T, w wrapped, parent string)) {
+	t.Parallel()
+	for _, parent := range []string{"PID 1", "under init", "plain process"} {
+		t.Run(parent, func(t *testing.T) {
+			t.Parallel()
+			var w wrapped
+			if parent == "plain process" {
+				w = wrapProcess(t, settings, command)
+			} else {
+				needsDocker(t)
+				var options []string
+				if parent == "under init" {
+					options = append(options, "--init")
+				}
+				for _, s := range settings {
+					options = append(options, "-e", s)
+				}
+				options = append(options, must(t, smallImage))
+				c := runContainer(t, "signals", append(options, command...)...)
+				w.signal = func(number int) error {
+					_, err := docker("kill", "-s", strconv.Itoa(number), c.id)
+					return err
+				}
+				w.log, w.stop = c.log, func() { c.stop("-t", "1") }
+			}
+			test(t, w, parent)
+		})
+	}
+}
+
+func wrapProcess(t *testing.T, settings, command []string) wrapped {
+	t.Helper()
+	b := built(t)
+	out, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = out.Close() })
+	cmd := exec.Command(b.cleat, append([]string{"run", "--", b.testchild}, command[1:]...)...)
+	cmd.Env, cmd.Stdout, cmd.Stderr = settings, out, out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	stop := sync.OnceFunc(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		_ = cmd.Wait()
+	})
+	t.Cleanup(stop)
+	return wrapped{
+		signal: func(number int) error { return cmd.Process.Signal(syscall.Signal(number)) },
+		log: func() string {
+			text, err := os.ReadFile(out.Name())
+			if err != nil {
+				return err.Error()
+			}
+			return string(text)
+		},
+		stop: stop,
+	}
+}
+
+// prints waits until a text has been printed that often.
+func (w wrapped) prints(t *testing.T, text string, times int) {
+	t.Helper()
+	WaitFor(t, 20*time.Second, func() error {
+		if n := strings.Count(w.log()+"\n", text+"\n"); n != times {
+			return fmt.Errorf("%q has been printed %d times, expected %d, in:\n%s", text, n, times, w.log())
+		}
+		return nil
+	})
+}
+
+// TestEverySignal sends every signal that can be caught, those that stop by default among them. KILL and STOP nobody
+// can catch, CHLD and URG are the runtime's own, PROF the profiler's; and 32 to 34, the C library's, no Go program such as
+// this child sees.
+func TestEverySignal(t *testing.T) {
+	// Nothing begins a stop but the last of all signals.
+	everyParent(t, []string{"CLEAT_STOP_ON=64"}, []string{"/testchild", "signals", "-end", "64"}, func(t *testing.T, w wrapped, parent string) {
+		w.prints(t, "ready", 1)
+		var sent []int
+		for number := 1; number < 64; number++ {
+			switch signal := syscall.Signal(number); signal {
+			case syscall.SIGKILL, syscall.SIGSTOP, syscall.SIGCHLD, syscall.SIGURG, syscall.SIGPROF, 32, 33, 34:
+				continue
+			case syscall.SIGFPE, syscall.SIGILL, syscall.SIGSEGV, syscall.SIGBUS, syscall.SIGABRT, syscall.SIGTRAP, syscall.SIGSYS,
+				syscall.SIGTTIN, syscall.SIGTTOU:
+				if parent == "under init" {
+					continue // that init does not pass them on
+				}
+			}
+			if err := w.signal(number); err != nil {
+				t.Fatal(err)
+			}
+			sent = append(sent, number)
+		}
+		for _, number := range sent {
+			w.prints(t, fmt.Sprint("signal ", number), 1)
+		}
+		if err := w.signal(64); err != nil {
+			t.Fatal(err)
+		}
+		w.prints(t, "signal 64", 1)
+	})
+}
+
+// TestRewrite changes what the child is sent: two signals change places, one becomes another, one is dropped.
+func TestRewrite(t *testing.T) {
+	everyParent(t, []string{"CLEAT_REWRITE=1:12,12:1,WINCH:HUP,USR1:0"}, []string{"/testchild", "signals"}, func(t *testing.T, w wrapped, _ string) {
+		w.prints(t, "ready", 1)
+		for _, step := range []struct {
+			send  syscall.Signal
+			comes string
+			times int
+		}{
+			{syscall.SIGUSR1, "signal 10", 0},
+			{syscall.SIGHUP, "signal 12", 1},
+			{syscall.SIGUSR2, "signal 1", 1},
+			{syscall.SIGWINCH, "signal 1", 2},
+			{syscall.SIGUSR1, "signal 10", 0},
+			{syscall.SIGALRM, "signal 14", 1},
+		} {
+			if err := w.signal(int(step.send)); err != nil {
+				t.Fatal(err)
+			}
+			w.prints(t, step.comes, step.times)
+		}
+		w.stop()
+		w.prints(t, "signal 10", 0)
+		w.prints(t, "signal 28", 0)
+		w.prints(t, "signal 15", 1)
+	})
+}
+
+// TestKillGroup sends signals to the child alone, or to all of its group.
+func TestKillGroup(t *testing.T) {
+	for setting, times := range map[string]int{"false": 1, "true": 2} {
+		t.Run(setting, func(t *testing.T) {
+			everyParent(t, []string{"CLEAT_KILL_GROUP=" + setting, "CLEAT_STOP_TIMEOUT=1s"}, []string{"/testchild", "family"}, func(t *testing.T, w wrapped, _ string) {
+				w.prints(t, "ready", 2)
+				if err := w.signal(int(syscall.SIGUSR1)); err != nil {
+					t.Fatal(err)
+				}
+				w.prints(t, "signal 10", times)
+				if err := w.signal(int(syscall.SIGUSR2)); err != nil { // whoever gets the first late has it before this
+					t.Fatal(err)
+				}
+				w.prints(t, "signal 12", times)
+				w.prints(t, "signal 10", times)
+			})
+		})
 	}
 }
 

@@ -5,6 +5,7 @@
 //	testchild exit CODE                         exit with that code
 //	testchild die SIGNAL                        end by that signal (a number)
 //	testchild signals [-end SIGNAL]             print every signal that comes; end at that one (15; 0 is never)
+//	testchild family                            the same, with a child that does so too; none of them ends
 //	testchild listen [-ignore-term] ADDRESS...  listen and do nothing ("udp:127.0.0.1:53" for UDP, which echoes); USR1
 //	                                            closes all, USR2 opens them again
 //	testchild dial ADDRESS                      connect, and end
@@ -25,6 +26,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"os/signal"
 	"slices"
 	"strconv"
@@ -44,6 +46,7 @@ func main() {
 		"exit":        exit,
 		"die":         die,
 		"signals":     signals,
+		"family":      family,
 		"listen":      listen,
 		"dial":        dial,
 		"orphans":     orphans,
@@ -133,6 +136,16 @@ func signals(args []string) error {
 		}
 	}
 	return nil
+}
+
+func family([]string) error {
+	const never = "0"
+	child := exec.Command(os.Args[0], "signals", "-end", never)
+	child.Stdout = os.Stdout
+	if err := child.Start(); err != nil {
+		return err
+	}
+	return signals([]string{"-end", never})
 }
 
 func listen(args []string) error {
