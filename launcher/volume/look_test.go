@@ -53,8 +53,8 @@ func TestLookEndsWithItsContext(t *testing.T) {
 func TestWritableByAnotherUser(t *testing.T) {
 	needsRoot(t)
 	dir := t.TempDir()
-	for above := dir; above != os.TempDir() && above != "/"; above = filepath.Dir(above) {
-		if err := os.Chmod(above, 0o755); err != nil {
+	for _, private := range []string{dir, filepath.Dir(dir)} { // as the test's directories are
+		if err := os.Chmod(private, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
