@@ -12,6 +12,8 @@ import (
 
 	"cleat/registry/compat/eureka"
 	"cleat/registry/dashboard"
+	"cleat/registry/engine"
+	"cleat/registry/engine/bolt"
 	"cleat/registry/server"
 )
 
@@ -70,8 +72,19 @@ func serve(ctx context.Context, log *slog.Logger, s settings, g guards) error {
 	if s.name == "" {
 		s.name, _ = os.Hostname() // without one, the server has a default
 	}
+	var kept engine.Engine // nil: nothing is
+	if s.data != "" {
+		file, err := bolt.Open(s.data)
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		kept = file
+		log.Info("the state is kept", "file", file.Path())
+	}
 	srv, err := server.New(server.Config{
-		Name: s.name, Version: version(), Open: s.open, Tokens: g.tokens, Warming: s.warming, Shutdown: s.shutdown, MaxSessions: s.maxSessions, Log: log,
+		Engine: kept,
+		Name:   s.name, Version: version(), Open: s.open, Tokens: g.tokens, Warming: s.warming, Shutdown: s.shutdown, MaxSessions: s.maxSessions, Log: log,
 	})
 	if err != nil {
 		return err

@@ -23,6 +23,8 @@ type settings struct {
 	open        bool
 	tokens      string // the file; empty: none
 	tls         access.CertificateFiles
+	data        string // directory; empty: nothing is kept
+	engine      string
 	warming     *time.Duration // nil: as long as needed
 	shutdown    time.Duration
 	log         string
@@ -38,6 +40,9 @@ type settings struct {
 
 // defaultListen is reachable from this machine only.
 const defaultListen = "127.0.0.1:9640"
+
+// defaultEngine is the process's own memory.
+const defaultEngine = "memory:"
 
 // versionFlag has no variable.
 const versionFlag = "version"
@@ -61,6 +66,10 @@ func (s *settings) groups() []group {
 			{"cert", "FILE", "", "the server's certificate, as PEM: only TLS is spoken then", text(&s.tls.Cert)},
 			{"key", "FILE", "", "its key", text(&s.tls.Key)},
 			{"client-ca", "FILE", "", "who signs the clients' certificates: only clients that have\none are let in", text(&s.tls.ClientCA)},
+		}},
+		{"What it keeps", []option{
+			{"data", "DIR", "", "keep on this disk what must outlive the server: instances\nwithout a launcher, maintenance, what was there last\n(default in memory only)", text(&s.data)},
+			{"engine", "URL", defaultEngine, "where the registry is: memory: is in this process", oneOf(&s.engine, defaultEngine)},
 		}},
 		{"How it runs", []option{
 			{"name", "NAME", "", "what it calls itself to launchers (default the host's name)", text(&s.name)},

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"cleat/registry"
+	"cleat/registry/engine"
 )
 
 // declare replaces all that the session declared before. The statement has been
@@ -151,6 +152,9 @@ func (c *core) upsert(s *session, w registry.Instance, i *instance) *instance {
 		c.keep(i, nil)
 	}
 	i.owner, i.key, i.launcher = s, s.key, s.id
+	if replaced || moved {
+		c.unsaved.note(engine.Instance, i.identity())
+	}
 	if moved {
 		c.tell(i, KindMoved, CauseReplaced, "declared by the launcher "+s.id.id)
 	}

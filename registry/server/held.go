@@ -26,7 +26,7 @@ func (c *core) hold(i *instance, as holding, till time.Time) {
 	if i.held == notHeld {
 		i.service.heldNow++
 	}
-	if i.held != as {
+	if i.held != as && as != heldRestored {
 		c.tell(i, KindHeld, causeOfHold[as], "")
 	}
 	i.held, i.heldTill = as, till
@@ -37,7 +37,7 @@ func (c *core) hold(i *instance, as holding, till time.Time) {
 	} else {
 		c.held.sockets[i.socket()] = i
 	}
-	if as != heldWaking {
+	if as != heldWaking && as != heldRestored {
 		c.held.count++
 	}
 }
@@ -106,7 +106,7 @@ func (c *core) release() {
 		return
 	}
 	for i := range c.held.all {
-		if i.held != heldWaking {
+		if i.held != heldWaking && i.held != heldRestored {
 			return
 		}
 	}

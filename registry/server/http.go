@@ -99,10 +99,12 @@ func (s *Server) healthy(w http.ResponseWriter, r *http.Request) {
 		Status  string `json:"status"`
 		Warming bool   `json:"warming"`
 		Version string `json:"version,omitempty"`
+		Keeping string `json:"keeping,omitempty"` // with -data: ok or failing
 	}
 	body.Status = "ok"
 	if access.Of(r.Context()).Any(access.Read, "") {
 		body.Version = s.config.Version
+		body.Keeping = s.keepingState()
 	}
 	s.event(func(c *core) { body.Warming = c.warming.on })
 	answerJSON(w, http.StatusOK, body)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"cleat/registry"
+	"cleat/registry/engine"
 )
 
 // kept is what the server keeps, in a launcher's stead, of an instance that has
@@ -114,6 +115,9 @@ func (c *core) keep(i *instance, k *kept) {
 			c.timed = c.timed[:last]
 		}
 	}
+	if k != nil || i.kept != nil {
+		c.unsaved.note(engine.Instance, i.identity())
+	}
 	i.kept = k
 	if k == nil {
 		i.drained = false
@@ -138,6 +142,7 @@ func (c *core) renew(i *instance, status registry.Status, reason string) {
 	}
 	k.expired = false
 	k.Instance.Status, k.Instance.Reason = status, reason
+	c.unsaved.note(engine.Instance, i.identity())
 	c.rejudge(i)
 }
 

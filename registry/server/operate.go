@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"cleat/registry"
+	"cleat/registry/engine"
 )
 
 // The bounds of maintenance.
@@ -36,7 +37,11 @@ type mark struct {
 // The error is [ErrNotFound], [ErrTooMany] or [ErrNotServing].
 func (s *Server) Maintain(namespace, id string, on bool, reason string) error {
 	reason = registry.Cut(reason)
-	return s.operate(func(c *core) error { return c.maintain(identity{namespace, id}, on, reason) })
+	err := s.operate(func(c *core) error { return c.maintain(identity{namespace, id}, on, reason) })
+	if err == nil {
+		_ = s.saved() // or, as long as it cannot be kept, until the server's end: the log says so
+	}
+	return err
 }
 
 // Drain takes an instance out of everybody's views, and leaves it as it is. A
@@ -82,11 +87,13 @@ func (c *core) maintain(id identity, on bool, reason string) error {
 	c.doing = CauseOperator
 	if on {
 		c.marks[id] = &mark{reason: reason}
+		c.unsaved.note(engine.Mark, id)
 		if i == nil {
 			c.marks[id].absent = m.absent
 		}
 	} else {
 		delete(c.marks, id)
+		c.unsaved.gone(engine.Mark, id)
 	}
 	if i == nil {
 		return nil
@@ -145,6 +152,7 @@ func (c *core) sweepMarks() {
 	for id, m := range c.marks {
 		if !m.absent.IsZero() && c.now.Sub(m.absent) >= markFor {
 			delete(c.marks, id)
+			c.unsaved.gone(engine.Mark, id)
 		}
 	}
 }

@@ -140,13 +140,16 @@ func (s *Server) Register(r Registration) (kept bool, err error) {
 		return false, err
 	}
 	err = s.operate(func(c *core) error { return c.register(r) })
-	return err == nil && (s.lasting() || r.TTL > 0), err
+	if err != nil {
+		return false, err
+	}
+	return r.TTL > 0 || s.lasting() && s.saved() == nil, nil
 }
 
 // Deregister removes an instance that no launcher keeps, at once. The error is
 // [ErrNotFound], [ErrLaunched] or [ErrNotServing].
 func (s *Server) Deregister(namespace, id string) error {
-	return s.operate(func(c *core) error {
+	err := s.operate(func(c *core) error {
 		i, err := c.own(identity{namespace, id})
 		if err != nil {
 			return err
@@ -158,6 +161,10 @@ func (s *Server) Deregister(namespace, id string) error {
 		c.remove(i, registry.WhyLeft, CauseRemoved, why)
 		return nil
 	})
+	if err == nil {
+		_ = s.saved() // else it is there again after a restart: the log says why
+	}
+	return err
 }
 
 // Renew says that an instance that no launcher keeps is still there, and how it

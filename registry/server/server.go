@@ -14,6 +14,7 @@ import (
 
 	"cleat/registry"
 	"cleat/registry/access"
+	"cleat/registry/engine"
 )
 
 // DefaultMaxSessions is the number of sessions that a server takes when it is
@@ -51,6 +52,9 @@ type Config struct {
 	// MaxRegistrations bounds the instances without a launcher. 0:
 	// [DefaultMaxRegistrations].
 	MaxRegistrations int
+	// Engine is where the server keeps what must outlive it, or what others must
+	// know. nil: nowhere. The caller closes it after Serve.
+	Engine engine.Engine
 	// Log gets a line for what matters: losses, drains, self-preservation,
 	// warming. nil: nothing is logged.
 	Log *slog.Logger
@@ -79,6 +83,9 @@ type Server struct {
 	ending bool
 	links  sync.WaitGroup // readers and writers; nothing is added once ending
 	faces  []face         // what is mounted beside the server's own paths
+
+	keeper  *keeper                // nil: nothing is kept
+	keeping atomic.Pointer[string] // what is wrong with keeping it; empty, or nil: nothing
 }
 
 // New returns a server that does nothing until Serve is called. The error says
@@ -102,7 +109,7 @@ func New(config Config) (*Server, error) {
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Server{config: config, log: config.Log, earlier: make(chan struct{}, 1), open: make(map[*link]struct{})}, nil
+	return &Server{config: config, keeper: newKeeper(config.Engine), log: config.Log, earlier: make(chan struct{}, 1), open: make(map[*link]struct{})}, nil
 }
 
 // Serve answers on the listener, which it closes, until ctx ends; then it lets the
@@ -117,6 +124,10 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	}
 	c := newCore(s.config.Name, s.log, time.Now(), s.config.Warming)
 	c.maxKept = s.config.MaxRegistrations
+	if err := s.load(ctx, c); err != nil {
+		listener.Close()
+		return err
+	}
 	s.mu.Lock()
 	s.core, s.due = c, c.next
 	s.mu.Unlock()
@@ -131,6 +142,9 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	var work sync.WaitGroup
 	work.Go(func() { failed <- h.Serve(listener) })
 	work.Go(func() { s.keepTime(life) })
+	if s.keeper != nil {
+		work.Go(func() { s.keeper.run(life, s) })
+	}
 
 	var err error
 	select {
@@ -165,9 +179,6 @@ func (s *Server) Handle(pattern string, handler http.Handler) {
 	s.faces = append(s.faces, face{pattern, handler})
 }
 
-// lasting reports whether what is registered outlives the server.
-func (s *Server) lasting() bool { return false }
-
 // sayGoodbye sends every session away.
 func (s *Server) sayGoodbye() {
 	bye := messageFrame(registry.ServerMessage{Bye: &registry.Bye{}})
@@ -190,7 +201,11 @@ func (s *Server) event(happen func(*core)) {
 	}
 	s.core.begin(time.Now())
 	happen(s.core)
-	if next := s.core.end(); next.Before(s.due) {
+	next := s.core.end()
+	if len(s.core.unsaved.keys) > 0 {
+		s.wakeKeeper()
+	}
+	if next.Before(s.due) {
 		select {
 		case s.earlier <- struct{}{}:
 		default:

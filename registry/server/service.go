@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"cleat/registry"
+	"cleat/registry/engine"
 )
 
 // service is what the server keeps of one service in one namespace. It is there
@@ -188,6 +189,7 @@ func (c *core) insert(i *instance) {
 	s.count(i, 1)
 	c.total(i, 1)
 	c.touched(s)
+	c.unsaved.note(engine.Instance, i.identity())
 	s.lookup.changed(s)
 	for _, v := range s.views {
 		if v.filter.Match(i.shown) {
@@ -216,6 +218,7 @@ func (c *core) show(i *instance, next registry.Instance) {
 	s.count(i, 1)
 	c.total(i, 1)
 	c.touched(s)
+	c.unsaved.note(engine.Instance, i.identity())
 	i.json = nil
 	if next.Status != before.Status {
 		c.tell(i, KindStatus, c.doing, next.Reason)
@@ -283,6 +286,7 @@ func (c *core) remove(i *instance, why registry.Why, cause Cause, text string) {
 	}
 	delete(c.instances, i.identity())
 	delete(s.instances, i.shown.ID)
+	c.unsaved.gone(engine.Instance, i.identity())
 	c.touched(s)
 	s.lookup.changed(s)
 	if c.warming.on && len(s.gone) < maxGone {

@@ -12,6 +12,9 @@ const (
 	maxWarming = time.Minute
 	// shortWarming is how long it lasts when nobody has had a server before.
 	shortWarming = registry.ReconnectCap + time.Second
+	// maxRestored is a bound on how long what is known from before the start is
+	// held, should warming never end.
+	maxRestored = 24 * time.Hour
 	// maxKnown is the largest expire_after that a server asks for.
 	maxKnown = beatsMissed * maxBeat
 )
@@ -96,6 +99,7 @@ func (c *core) endWarming() {
 		c.schedule(end)
 		return
 	}
+	dropped := c.releaseRestored()
 	c.warming.on = false
 	c.index.warming.Store(false)
 	for _, v := range c.views {
@@ -117,5 +121,5 @@ func (c *core) endWarming() {
 		}
 	}
 	c.happened(Event{Kind: KindWarming, Cause: CauseOver})
-	c.log.Info("warming ends", "after", c.now.Sub(c.warming.began).Round(time.Millisecond), "sessions", len(c.sessions), "instances", len(c.instances))
+	c.log.Info("warming ends", "after", c.now.Sub(c.warming.began).Round(time.Millisecond), "sessions", len(c.sessions), "instances", len(c.instances), "unconfirmed", dropped)
 }
