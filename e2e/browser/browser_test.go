@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
@@ -67,6 +68,8 @@ type tab struct {
 	ctx context.Context
 	url string // of the server
 
+	close func()
+
 	mu       sync.Mutex
 	wrong    []string
 	expected []string // parts of what is to be passed over
@@ -82,12 +85,12 @@ func (w *world) open(t *testing.T, width, height int64, scheme string) *tab {
 		t.Skip("there is no Chromium (Debian: chromium)")
 	}
 	ctx, cancel := chromedp.NewContext(chromium)
-	ctx, stop := context.WithTimeout(ctx, time.Minute)
+	ctx, stop := context.WithTimeout(ctx, 3*time.Minute)
 	b := &tab{t: t, ctx: ctx, url: w.url}
 	chromedp.ListenTarget(ctx, b.note)
+	b.close = func() { stop(); cancel() }
 	t.Cleanup(func() {
-		stop()
-		cancel()
+		b.close()
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		for _, wrong := range b.wrong {
@@ -168,14 +171,18 @@ func (b *tab) visit(path string) {
 // until waits until an expression of the page is true.
 func (b *tab) until(what, expression string) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, 15*time.Second)
-	defer cancel()
-	err := chromedp.Run(ctx, chromedp.Poll("Boolean("+expression+")", nil, chromedp.WithPollingInterval(20*time.Millisecond)))
-	if err != nil {
-		var body string
-		_ = chromedp.Run(b.ctx, chromedp.Evaluate("document.body.innerText", &body))
-		b.t.Fatalf("%s: not within 15 s (%v); the page says\n%s", what, err, body)
+	const patience = 30 * time.Second // the machine may be busy
+	var yes bool
+	var err error
+	for began := time.Now(); time.Since(began) < patience; time.Sleep(20 * time.Millisecond) {
+		// While a page goes and another comes, there is nobody to ask.
+		if err = chromedp.Run(b.ctx, chromedp.Evaluate("Boolean("+expression+")", &yes)); err == nil && yes {
+			return
+		}
 	}
+	var body string
+	_ = chromedp.Run(b.ctx, chromedp.Evaluate("document.body.innerText", &body))
+	b.t.Fatalf("%s: not within %v (%v); the page says\n%s", what, patience, err, body)
 }
 
 // says evaluates an expression of the page to a value.
@@ -184,4 +191,17 @@ func says[V any](b *tab, expression string) V {
 	var v V
 	b.do(chromedp.Evaluate(expression, &v))
 	return v
+}
+
+// withoutScript turns scripts off.
+func (b *tab) withoutScript() {
+	b.t.Helper()
+	b.do(emulation.SetScriptExecutionDisabled(true))
+}
+
+// press presses a key as a person does: what the page does about it decides
+// whether it is a character that goes somewhere.
+func (b *tab) press(key string) {
+	b.t.Helper()
+	b.do(input.DispatchKeyEvent(input.KeyDown).WithKey(key).WithText(key), input.DispatchKeyEvent(input.KeyUp).WithKey(key))
 }

@@ -34,6 +34,7 @@ func TestScreenshots(t *testing.T) {
 		b.visit(path)
 		b.until("the page is live", `document.getElementById('live').textContent === 'live'`)
 		shot(b, name)
+		b.close() // a browser has six connections to a server
 	}
 	pages := map[string]string{
 		"services": "/", "service": "/services/mysql?namespace=default", "instance": "/instances/db-1:3306?namespace=default",

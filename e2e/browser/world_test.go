@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -65,6 +66,11 @@ func (w *world) start(address string) {
 			w.t.Errorf("the server: %v", err)
 		}
 	})
+	answer, err := http.Get(w.url + "/healthz") // it has begun to serve when it answers
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	answer.Body.Close()
 }
 
 // launcher is one launcher of a system, without a container.

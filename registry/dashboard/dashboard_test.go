@@ -150,7 +150,7 @@ func TestPages(t *testing.T) {
 			},
 		}, registry.Report{State: "waiting", Restarts: 7, LastError: "<nginx>", Unmet: []string{"mail"}})
 		check(t, w.page("/"), "<b>3</b> services", "<b>1</b> of 2 instances passing", "<b>2</b> launchers", "<b>1</b> unmet requirement",
-			"Needs attention", "nobody offers it", "default/web requires mail?ns=default as mail: 0 found, min 1, unmet", "only 1", "1 of 1",
+			"Needs attention", "nobody offers it", "web requires mail: 0 found, min 1, unmet", "only 1", "1 of 1",
 			`href="/services/mysql?namespace=default"`, "<span>primary</span>")
 		if text := w.page("/?q=primary"); !strings.Contains(text, "/services/mysql") || strings.Contains(text, `<th scope="row"><a href="/services/web`) {
 			t.Errorf("the search finds\n%s", text)
@@ -160,7 +160,7 @@ func TestPages(t *testing.T) {
 		}
 		check(t, w.page("/?q=nosuch"), "No service is like that")
 		check(t, w.page("/services/mysql?namespace=default"), "Single point of failure.", "Without it, 1 other would break: web", "db-1:3306", "10.0.0.3:3306",
-			"<b>web</b>", "mysql?ns=default&amp;tag=primary", "1 found, min 1", `<svg class="map"`, `data-id="default/web"`)
+			"<b>web</b>", "mysql?tag=primary", "1 found, min 1", `<svg class="map"`, `data-id="default/web"`)
 		check(t, w.page("/services/mail?namespace=default"), "Nobody offers it just now.", "unmet")
 		text := w.page("/instances/web-1:80?namespace=default")
 		check(t, text, "&lt;b&gt;503&lt;/b&gt;", "&lt;i&gt;", "eu-1", "Kept by", "appeared", "Take out of service", "nobody uses it now")

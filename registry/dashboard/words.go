@@ -28,8 +28,17 @@ var words = template.FuncMap{
 	"instance": instancePath,
 	"node":     nodePath,
 	"nodename": nodeName,
-	"sentence": graph.Sentence,
-	"tell":     tell,
+	"nodelink": nodeLink,
+	"short":    graph.Short,
+	"sentence": func(e registry.GraphEdge, several bool) string {
+		text := graph.Sentence(e)
+		if several {
+			return text
+		}
+		return nodeName(e.From, false) + strings.TrimPrefix(text, graph.Name(e.From))
+	},
+	"join": func(list []string) string { return strings.Join(list, ", ") },
+	"tell": tell,
 	"first": func(n int, list []string) []string {
 		if len(list) > n {
 			return list[:n]
@@ -106,10 +115,23 @@ func nodePath(n registry.GraphNode) string {
 	return servicePath(n.Namespace, n.Name)
 }
 
+// nodeLink returns the page about the node of that id.
+func nodeLink(id string) string {
+	namespace, name := "", graph.Name(id)
+	if at := strings.LastIndexByte(name, '/'); at >= 0 {
+		namespace, name = name[:at], name[at+1:]
+	}
+	kind := registry.NodeService
+	if strings.HasPrefix(id, "launchers:") {
+		kind = registry.NodeLaunchers
+	}
+	return nodePath(registry.GraphNode{Kind: kind, Namespace: namespace, Name: name})
+}
+
 // nodeName returns how a node is called by its id: without the namespace where
 // only one is looked at.
 func nodeName(id string, several bool) string {
-	id = strings.TrimPrefix(id, "launchers:")
+	id = graph.Name(id)
 	if several {
 		return id
 	}
@@ -137,11 +159,14 @@ func tell(e server.Event) string {
 	case server.KindDrained:
 		text = "was drained"
 	case server.KindSession:
-		text = "launcher connected"
+		return "launcher connected"
 	case server.KindEnded:
 		text = "launcher's session ended"
 	case server.KindServer:
-		text = "server"
+		if e.Cause == server.CauseAway {
+			return "the server was away itself: frozen, or without CPU"
+		}
+		return "the server started"
 	case server.KindWarming:
 		text = "warming"
 	case server.KindPreserving:
@@ -149,7 +174,13 @@ func tell(e server.Event) string {
 	default:
 		text = string(e.Kind)
 	}
-	if e.Cause != "" {
+	switch e.Cause {
+	case "":
+	case server.CauseBegan:
+		text += " began"
+	case server.CauseOver:
+		text += " is over"
+	default:
 		text += ": " + string(e.Cause)
 	}
 	return text

@@ -35,7 +35,7 @@ func TestSVG(t *testing.T) {
 		`class="box part single"`, `class="box missing"`, `class="box launchers"`, `class="box passing"`,
 		"only 1", "1 of 2 passing", "nobody offers it", "1 launcher", "Not connected with anything",
 		"Who requires whom: 7 services, 2 unmet requirements, 3 single points of failure, 1 cycle",
-		"Its loss would break 3: default/auth, default/front, default/web", "queue?attr.x=%22y%22&amp;ns=default&amp;tag=%3Cb%3E",
+		"Its loss would break 3: default/auth, default/front, default/web", "default/web requires queue?attr.x=%22y%22&amp;tag=%3Cb%3E: 0 found",
 	} {
 		for name, text := range map[string]string{"alone": alone, "inline": inline} {
 			if !strings.Contains(text, want) {

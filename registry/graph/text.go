@@ -2,6 +2,7 @@ package graph
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 
 	"cleat/registry"
@@ -155,6 +156,15 @@ func Counts(instances map[registry.Status]int) string {
 	return strings.Join(parts, ", ")
 }
 
+// Name returns how a node is called by its id: namespace/name.
+func Name(id string) string {
+	name, isLaunchers := strings.CutPrefix(id, "launchers:")
+	if isLaunchers {
+		name, _, _ = strings.Cut(name, " (")
+	}
+	return name
+}
+
 // mostNames is how many names a sentence holds.
 const mostNames = 12
 
@@ -164,18 +174,38 @@ func Names(ids []string) string {
 	if rest > 0 {
 		ids = ids[:mostNames]
 	}
-	text := strings.ReplaceAll(strings.Join(ids, ", "), "launchers:", "")
+	names := make([]string, len(ids))
+	for i, id := range ids {
+		names[i] = Name(id)
+	}
+	text := strings.Join(names, ", ")
 	if rest > 0 {
 		text += fmt.Sprintf(" and %d more", rest)
 	}
 	return text
 }
 
+// Short returns a filter without the namespace where that goes without saying.
+func Short(filter, namespace string) string {
+	service, query, _ := strings.Cut(filter, "?")
+	var parts []string
+	for part := range strings.SplitSeq(query, "&") {
+		if part != "" && part != "ns="+url.QueryEscape(namespace) {
+			parts = append(parts, part)
+		}
+	}
+	if len(parts) == 0 {
+		return service
+	}
+	return service + "?" + strings.Join(parts, "&")
+}
+
 // Sentence says of a requirement who has it, what it asks for, and how it is
 // met.
 func Sentence(e registry.GraphEdge) string {
-	text := fmt.Sprintf("%s requires %s", strings.TrimPrefix(e.From, "launchers:"), e.Filter)
-	if e.Alias != "" {
+	from := Name(e.From)
+	text := fmt.Sprintf("%s requires %s", from, Short(e.Filter, from[:max(0, strings.LastIndexByte(from, '/'))]))
+	if service, _, _ := strings.Cut(e.Filter, "?"); e.Alias != "" && e.Alias != service {
 		text += " as " + e.Alias
 	}
 	if e.Optional {

@@ -66,13 +66,16 @@
   }
   const keyOf = e => e.id || e.getAttribute?.('href') || e.textContent;
 
+  // A browser has six connections to a server, for all pages together: those that nobody sees keep none.
   let stream, wait = 500, timer;
+  function disconnect() { stream?.close(); clearTimeout(timer); }
   function connect() {
+    disconnect();
     stream = new EventSource('/live');
     stream.onopen = () => { wait = 500; lost.hidden = true; live.textContent = 'live'; live.classList.remove('away'); };
     stream.addEventListener('change', event => {
       if (JSON.parse(event.data).build !== build) { location.reload(); return; }
-      if (!document.hidden) refresh();
+      refresh();
     });
     stream.onerror = () => {
       stream.close();
@@ -80,14 +83,13 @@
       lost.hidden = false;
       live.textContent = 'away';
       live.classList.add('away');
-      clearTimeout(timer);
       timer = setTimeout(connect, wait);
       wait = Math.min(wait * 2, 5000);
     };
   }
-  window.addEventListener('pagehide', () => { stream?.close(); clearTimeout(timer); });
+  window.addEventListener('pagehide', disconnect);
   window.addEventListener('pageshow', event => { if (event.persisted) connect(); });
-  document.addEventListener('visibilitychange', () => { if (!document.hidden) refresh(); });
+  document.addEventListener('visibilitychange', () => { if (document.hidden) disconnect(); else connect(); });
 
   // ---- lists: search as you type
 
@@ -264,5 +266,5 @@
   }
 
   localize(document);
-  connect();
+  if (!document.hidden) connect();
 })();
