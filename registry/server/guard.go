@@ -46,7 +46,9 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "DENY")
-		h.Set("Referrer-Policy", "no-referrer")
+		// Not "no-referrer": browsers would say of our own forms that their origin
+		// is null, which is that of nobody.
+		h.Set("Referrer-Policy", "same-origin")
 		switch {
 		case len(r.URL.RawQuery) > maxQuery:
 			problem(w, http.StatusRequestURITooLong, fmt.Sprintf("the query is longer than %d bytes", maxQuery), "")
