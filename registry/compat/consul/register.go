@@ -131,7 +131,9 @@ func (d serviceDefinition) registration(namespace string) (server.Registration, 
 	}
 	reg := server.Registration{Namespace: namespace, Source: source, Instance: registry.Instance{
 		ID: cmp.Or(d.ID, d.Name), Service: strings.ToLower(d.Name), Namespace: namespace, Address: d.Address, Port: uint16(d.Port),
-		Tags: d.Tags, Attributes: attributes,
+		Attributes: attributes,
+		// Some clients send an empty tag for none.
+		Tags: slices.DeleteFunc(slices.Clone(d.Tags), func(tag string) bool { return tag == "" }),
 	}}
 	return reg, m, nil
 }
