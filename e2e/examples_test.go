@@ -11,7 +11,7 @@ import (
 // TestUnit has systemd read the unit, with the server in its place, and judge it.
 func TestUnit(t *testing.T) {
 	if _, err := exec.LookPath("systemd-analyze"); err != nil {
-		t.Skipf("needs systemd-analyze: %v", err)
+		lacks(t, "systemd-analyze", err)
 	}
 	text, err := os.ReadFile("../examples/systemd/cleatd.service")
 	if err != nil {
@@ -35,7 +35,7 @@ func TestCompose(t *testing.T) {
 	command := []string{"docker", "compose"}
 	if exec.Command("docker", "compose", "version").Run() != nil {
 		if _, err := exec.LookPath("docker-compose"); err != nil {
-			t.Skipf("needs docker compose, or docker-compose: %v", err)
+			lacks(t, "docker compose, or docker-compose", err)
 		}
 		command = []string{"docker-compose"}
 	}
