@@ -74,6 +74,7 @@ func (w *worker) end(rcode int, flags uint16) []byte {
 	if w.server.forwarder != nil {
 		flags |= flagAvailable
 	}
+	w.server.answers[min(rcode, len(w.server.answers)-1)].Add(1)
 	return w.r.end(&w.q, rcode, flags)
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 
 	"github.com/miekg/dns"
 
@@ -60,9 +61,27 @@ type Server struct {
 	nameServer      record // NS
 	minimal         record // for queries for everything
 
+	answers [maxCode + 1]atomic.Uint64 // by response code
+
 	makeSets    func(*server.Listing) any
 	workers     sync.Pool
 	connections chan struct{} // a place for each over TCP
+}
+
+// maxCode is the largest response code that the server gives (BADVERS).
+const maxCode = 16
+
+// Answers returns how many queries were answered with each response code, by its
+// name (NOERROR, NXDOMAIN, ...), since the server began. Queries that were passed
+// on are not among them.
+func (s *Server) Answers() map[string]uint64 {
+	counts := make(map[string]uint64)
+	for code := range s.answers {
+		if n := s.answers[code].Load(); n > 0 {
+			counts[dns.RcodeToString[code]] = n
+		}
+	}
+	return counts
 }
 
 // New returns a server. The error says what is wrong with the configuration.
