@@ -58,6 +58,7 @@ type SessionDetail struct {
 	Connected Milliseconds `json:"connected"` // how long
 	Silent    Milliseconds `json:"silent"`    // since its last sign of life
 	Provides  []string     `json:"provides"`  // ids
+	Services  []string     `json:"services"`  // of these; sorted
 	Requires  []Required   `json:"requires"`
 	Report    *Report      `json:"report,omitempty"`
 	Cycle     []CycleLink  `json:"cycle,omitempty"` // that its child's first start waits for

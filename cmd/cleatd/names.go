@@ -127,33 +127,56 @@ func openDNS(ctx context.Context, log *slog.Logger, n names) ([]*dns.Listener, e
 	return listeners, nil
 }
 
-// serveBoth lets the server answer on the listener and DNS on its own, until ctx
-// or one of them ends.
-func serveBoth(ctx context.Context, log *slog.Logger, srv *server.Server, listener net.Listener, n names, grant func() access.Grant) error {
-	listeners, err := openDNS(ctx, log, n)
-	if err != nil {
-		listener.Close()
-		return err
-	}
-	if len(listeners) == 0 {
-		return srv.Serve(ctx, listener)
-	}
+// nameServer is the server of DNS and its sockets. The nil one serves nothing.
+type nameServer struct {
+	*dns.Server
+	listeners []*dns.Listener
+}
+
+// newNameServer opens the sockets of DNS, if there are any.
+func newNameServer(ctx context.Context, log *slog.Logger, srv *server.Server, n names, grant func() access.Grant) (*nameServer, error) {
 	d, err := dns.New(dns.Config{Registry: srv, Grant: grant, Domain: n.domain, Upstreams: n.upstreams})
 	if err != nil {
-		listener.Close()
-		return fmt.Errorf("cannot answer DNS: %w", err)
+		return nil, fmt.Errorf("cannot answer DNS: %w", err)
 	}
-	for _, l := range listeners {
-		log.Info("cleatd answers DNS", "address", l.Addr().String(), "domain", n.domain, "upstreams", len(n.upstreams))
+	listeners, err := openDNS(ctx, log, n)
+	if err != nil || len(listeners) == 0 {
+		return nil, err
+	}
+	return &nameServer{d, listeners}, nil
+}
+
+// say tells the log where DNS is answered.
+func (n *nameServer) say(log *slog.Logger, s names) {
+	if n != nil {
+		for _, l := range n.listeners {
+			log.Info("cleatd answers DNS", "address", l.Addr().String(), "domain", s.domain, "upstreams", len(s.upstreams))
+		}
+	}
+}
+
+func (n *nameServer) close() {
+	if n != nil {
+		for _, l := range n.listeners {
+			l.Close()
+		}
+	}
+}
+
+// serveBoth lets the server answer on the listener and DNS on its own, until ctx
+// or one of them ends.
+func serveBoth(ctx context.Context, srv *server.Server, listener net.Listener, n *nameServer) error {
+	if n == nil {
+		return srv.Serve(ctx, listener)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() {
 		defer cancel()
-		ended <- d.Serve(ctx, listeners...)
+		ended <- n.Serve(ctx, n.listeners...)
 	}()
-	err = srv.Serve(ctx, listener)
+	err := srv.Serve(ctx, listener)
 	cancel()
 	return errors.Join(err, <-ended)
 }

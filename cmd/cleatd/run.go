@@ -10,10 +10,9 @@ import (
 	"os"
 	"runtime/debug"
 
-	"cleat/registry/compat/eureka"
-	"cleat/registry/dashboard"
 	"cleat/registry/engine"
 	"cleat/registry/engine/bolt"
+	"cleat/registry/metrics"
 	"cleat/registry/server"
 )
 
@@ -82,27 +81,34 @@ func serve(ctx context.Context, log *slog.Logger, s settings, g guards) error {
 		kept = file
 		log.Info("the state is kept", "file", file.Path())
 	}
+	numbers := metrics.New()
 	srv, err := server.New(server.Config{
-		Engine: kept,
-		Name:   s.name, Version: version(), Open: s.open, Tokens: g.tokens, Warming: s.warming, Shutdown: s.shutdown, MaxSessions: s.maxSessions, Log: log,
+		Name: s.name, Version: version(), Open: s.open, Tokens: g.tokens, Warming: s.warming, Shutdown: s.shutdown, MaxSessions: s.maxSessions,
+		Engine: kept, Observe: numbers.Observe, Log: log,
 	})
 	if err != nil {
 		return err
 	}
-	srv.Handle("/eureka/", eureka.New(srv))
-	srv.Handle("/", dashboard.New(srv, dashboard.Config{Name: s.name, Version: version()}))
 	// The protocol has beats of its own; TCP's probes would only double them.
 	config := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: false}, KeepAlive: -1}
 	listener, err := config.Listen(ctx, "tcp", s.listen)
 	if err != nil {
 		return fmt.Errorf("cannot listen on %s: %w", s.listen, err)
 	}
+	named, err := newNameServer(ctx, log, srv, s.names, g.grant())
+	if err != nil {
+		listener.Close()
+		return err
+	}
+	defer named.close()
 	mount(srv, s.name, listener.Addr())
+	show(srv, numbers, named, g.certificates)
 	log.Info("cleatd listens", "address", listener.Addr().String(), "tls", g.certificates != nil, "tokens", g.tokens != nil, "version", version())
+	named.say(log, s.names)
 	g.warn(log, s)
 	ctx, cancel := context.WithCancel(ctx)
 	watched := g.watch(ctx, srv)
-	err = serveBoth(ctx, log, srv, g.wrap(listener), s.names, g.grant())
+	err = serveBoth(ctx, srv, g.wrap(listener), named)
 	cancel()
 	watched.Wait()
 	return err

@@ -65,6 +65,10 @@ func base() *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, SessionTicketsDisabled: true}
 }
 
+// Expiry returns when the server's certificate expires. It may be called by any
+// goroutine.
+func (c *Certificates) Expiry() time.Time { return c.current.Load().Certificates[0].Leaf.NotAfter }
+
 // Run reads the files again whenever one changes, until ctx ends.
 func (c *Certificates) Run(ctx context.Context) {
 	watcher := filewatch.New("", c.log)
@@ -116,9 +120,8 @@ func (c *Certificates) reload() {
 
 // warnOfEnd warns when the certificate is about to expire, or has.
 func (c *Certificates) warnOfEnd() {
-	leaf := c.current.Load().Certificates[0].Leaf
-	if left := time.Until(leaf.NotAfter); left < expiresSoon {
-		c.log.Warn("the server's certificate expires soon, or has: clients will refuse it", "file", c.files.Cert, "not_after", leaf.NotAfter)
+	if end := c.Expiry(); time.Until(end) < expiresSoon {
+		c.log.Warn("the server's certificate expires soon, or has: clients will refuse it", "file", c.files.Cert, "not_after", end)
 	}
 }
 

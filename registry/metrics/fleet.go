@@ -55,8 +55,8 @@ func (c *fleetCollector) Describe(chan<- *prometheus.Desc) {}
 
 // now is what a group amounts to at the moment.
 type now struct {
-	states                                                     map[string]int
-	unmet, held, cached, failing, renderErrors, memory, proces float64
+	states                                                        map[string]int
+	unmet, held, cached, failing, renderErrors, memory, processes float64
 }
 
 // Collect looks at all sessions.
@@ -94,7 +94,7 @@ func (c *fleetCollector) Collect(to chan<- prometheus.Metric) {
 		gauge(failing, n.failing)
 		gauge(renderErrors, n.renderErrors)
 		gauge(memory, n.memory)
-		gauge(processes, n.proces)
+		gauge(processes, n.processes)
 	}
 	for _, g := range slices.SortedFunc(maps.Keys(c.sums), compare) {
 		count := func(d *prometheus.Desc, value float64) {
@@ -109,10 +109,8 @@ func (c *fleetCollector) Collect(to chan<- prometheus.Metric) {
 // groupOf returns the group of a session: its own, while there are not too many.
 func (c *fleetCollector) groupOf(s registry.SessionDetail) group {
 	g := group{namespace: s.Namespace}
-	for _, id := range s.Provides {
-		if story, found := c.server.Instance(s.Namespace, id); found && (g.service == "" || story.Instance.Service < g.service) {
-			g.service = story.Instance.Service
-		}
+	if len(s.Services) > 0 {
+		g.service = s.Services[0]
 	}
 	if c.sums[g] == nil && len(c.sums) >= maxServices {
 		return group{}
@@ -155,7 +153,7 @@ func (n *now) add(r *registry.Report) {
 	}
 	if r.Use != nil {
 		n.memory += float64(r.Use.Memory)
-		n.proces += float64(r.Use.Processes)
+		n.processes += float64(r.Use.Processes)
 	}
 }
 

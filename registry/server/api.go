@@ -152,6 +152,12 @@ func (c *core) detail(s *session, now time.Time) registry.SessionDetail {
 	if d.Provides == nil {
 		d.Provides = []string{}
 	}
+	d.Services = make([]string, 0, 1)
+	for _, i := range s.provides {
+		d.Services = append(d.Services, i.shown.Service)
+	}
+	slices.Sort(d.Services)
+	d.Services = slices.Compact(d.Services)
 	for _, r := range s.requires {
 		sub := s.subscription(r.Filter)
 		d.Requires = append(d.Requires, registry.Required{

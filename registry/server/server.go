@@ -55,6 +55,10 @@ type Config struct {
 	// Engine is where the server keeps what must outlive it, or what others must
 	// know. nil: nowhere. The caller closes it after Serve.
 	Engine engine.Engine
+	// Observe is told of every request that was answered: the interface that it
+	// was for, the status, and how long that took; sessions, streams and what waits
+	// for a change aside. It is called by many goroutines. nil: nobody is.
+	Observe func(face string, status int, took time.Duration)
 	// Log gets a line for what matters: losses, drains, self-preservation,
 	// warming. nil: nothing is logged.
 	Log *slog.Logger
