@@ -303,3 +303,39 @@ func TestConsulChecks(t *testing.T) {
 	target.Close()
 	is("tcp-1", api.HealthCritical)
 }
+
+// With -data, what was registered outlives the server: also when it is killed,
+// and with all that only Consul's clients know.
+func TestConsulData(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := serve(t, "", "-data", dir)
+	agent := officialClient(t, s).Agent()
+	must(t, agent.ServiceRegister(&api.AgentServiceRegistration{
+		ID: "db-1", Name: "db", Port: 5432, Address: "192.0.2.9", Tags: []string{"rw", "eu"}, Meta: map[string]string{"Owner": "ops"},
+		Check: &api.AgentServiceCheck{CheckID: "backup", TTL: "1m", Status: api.HealthPassing},
+	}))
+	must(t, agent.ServiceRegister(&api.AgentServiceRegistration{ID: "cache-1", Name: "cache", Port: 6379, Address: "192.0.2.10"}))
+	must(t, agent.EnableServiceMaintenance("cache-1", "moving"))
+	time.Sleep(2 * time.Second)
+	s.kill()
+	s = serve(t, s.address, "-data", dir)
+	must(t, agent.PassTTL("backup", "back again"))
+	own, _, err := agent.Service("db-1", nil)
+	must(t, err)
+	if strings.Join(own.Tags, ",") != "rw,eu" || own.Meta["Owner"] != "ops" {
+		t.Errorf("got %+v", own)
+	}
+	eventually(t, 30*time.Second, func() error { // after warming
+		entries, _, err := officialClient(t, s).Health().Service("db", "", true, nil)
+		if err == nil && (len(entries) != 1 || entries[0].Checks[0].Output != "back again") {
+			err = fmt.Errorf("got %+v", entries)
+		}
+		return err
+	})
+	entries, _, err := officialClient(t, s).Health().Service("cache", "", false, nil)
+	must(t, err)
+	if len(entries) != 1 || entries[0].Checks.AggregatedStatus() != api.HealthMaint {
+		t.Errorf("what was in maintenance is %+v", entries)
+	}
+}
