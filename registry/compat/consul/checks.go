@@ -202,6 +202,11 @@ func (f *face) deregister(q query, id string) error {
 		if err := mayRegister(q.grant, q.namespace, reg.Instance.Service); err != nil {
 			return err
 		}
+	} else if left, found := f.server.Instance(q.namespace, id); found && left.Present {
+		// What a lost launcher left, and is held.
+		if err := mayRegister(q.grant, q.namespace, left.Instance.Service); err != nil {
+			return err
+		}
 	} else if !q.grant.Any(access.Register, q.namespace) {
 		return denied("service:write", q.namespace, "")
 	}
