@@ -60,7 +60,7 @@ func main() {
 	flag.StringVar(&c.bin, "bin", "", "directory with a cleatd to measure, in place of building it")
 	flag.IntVar(&c.sessions, "sessions", 15000, "the largest number of sessions; 2 and 200 files more are open in each process")
 	flag.IntVar(&c.audience, "audience", 10000, "sessions that hear of a change")
-	flag.IntVar(&c.waits, "waits", 5000, "blocking queries that wait for a change")
+	flag.IntVar(&c.waits, "waits", 4000, "blocking queries that wait for a change; a server has room for 4,096 connections that are no sessions")
 	flag.IntVar(&c.rounds, "rounds", 15, "how often each fan-out is measured")
 	flag.IntVar(&c.storm, "storm", 10_000_000, "how many random requests, messages and packets the server is sent")
 	only := flag.String("only", "", "what to measure, with commas between: "+names())
