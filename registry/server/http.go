@@ -53,7 +53,7 @@ func (s *Server) newHTTP() *http.Server {
 	}
 	var requests atomic.Int64
 	return &http.Server{
-		Handler:           s.observe(s.guard(compact(mux))),
+		Handler:           s.observe(s.rescue(s.guard(compact(mux)))),
 		ReadHeaderTimeout: headerWithin,
 		ReadTimeout:       requestWithin,
 		WriteTimeout:      requestWithin,
