@@ -362,6 +362,17 @@ func TestOthersInstances(t *testing.T) {
 		}
 		w.expect(404, "PUT", "/eureka/apps/MYSQL/db-1", "") // it is not this interface that renews it
 		w.expect(404, "DELETE", "/eureka/apps/MYSQL/db-1", "")
+		// Nobody takes it over under a name that happens to be the same.
+		_, err = w.server.Register(server.Registration{Namespace: "default", Source: "api", Instance: registry.Instance{
+			ID: "10.0.0.7:orders:8080", Service: "billing", Address: "10.0.0.5", Port: 1, Status: registry.Passing,
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.expect(409, "POST", "/eureka/apps/ORDERS", spring)
+		if err := w.server.Deregister("default", "10.0.0.7:orders:8080"); err != nil {
+			t.Fatal(err)
+		}
 		w.expect(400, "PUT", "/eureka/apps/MYSQL/db-1/status?value=DOWN", "")
 		w.expect(200, "PUT", "/eureka/apps/MYSQL/db-1/status?value=OUT_OF_SERVICE", "")
 		if i := w.only(w.apps("/eureka/apps")); i["status"] != "OUT_OF_SERVICE" || i["overriddenStatus"] != "OUT_OF_SERVICE" {

@@ -60,6 +60,10 @@ func (q *request) kept(id string) (*instance, bool) {
 func (q *request) put(i *instance) bool {
 	r, err := i.registration(q.namespace, q.service)
 	if err == nil {
+		if is, found := q.registered.Registration(q.namespace, r.Instance.ID); found && (is.Source != source || is.Instance.Service != q.service) {
+			refuse(q.w, http.StatusConflict, fmt.Sprintf("the instance %.80q of the service %s was registered by the interface %s, and is not of the app %.80q", r.Instance.ID, is.Instance.Service, is.Source, q.name))
+			return false
+		}
 		_, err = q.registered.Register(r)
 	}
 	if err != nil {
