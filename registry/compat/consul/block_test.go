@@ -113,6 +113,36 @@ func TestBlockingUnconcerned(t *testing.T) {
 	})
 }
 
+// An output that is another one each time wakes those who wait every five minutes
+// only; a status at once.
+func TestBlockingOutputs(t *testing.T) {
+	bubble(t, cold(), func(t *testing.T, w *world) {
+		w.put("/v1/agent/service/register", web1)
+		w.put("/v1/agent/check/pass/service:web-1", "")
+		index := w.get("/v1/health/service/web").index(t)
+		woken := 0
+		waiting := w.async(fmt.Sprintf("/v1/health/service/web?index=%d&wait=10m", index))
+		for n := range 12 * 60 / 2 {
+			time.Sleep(2 * time.Second)
+			w.put("/v1/agent/check/pass/service:web-1?note=beat-"+fmt.Sprint(n), "")
+			time.Sleep(100 * time.Millisecond)
+			select {
+			case got := <-waiting:
+				woken++
+				waiting = w.async(fmt.Sprintf("/v1/health/service/web?index=%d&wait=10m", got.index(t)))
+			default:
+			}
+		}
+		if woken != 3 {
+			t.Errorf("woken %d times in 12 minutes", woken)
+		}
+		w.put("/v1/agent/check/warn/service:web-1?note=oh", "")
+		if got := <-waiting; !strings.Contains(got.body, `"Output":"oh"`) {
+			t.Errorf("got %s", got.body)
+		}
+	})
+}
+
 // Changes that come together are one answer, for everybody who waits.
 func TestBlockingTogether(t *testing.T) {
 	bubble(t, cold(), func(t *testing.T, w *world) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/http"
 	"slices"
+	"time"
 
 	"cleat/registry"
 	"cleat/registry/access"
@@ -59,6 +60,10 @@ func (f *face) push(q query, checkID, status, output string) error {
 	to, err := parseStatus(status)
 	if err != nil {
 		return refuse(http.StatusBadRequest, "%v", err)
+	}
+	output = registry.Cut(output)
+	if said := reg.Instance; to == said.Status && output != said.Reason && !f.outputs.due(q.namespace, said.ID, time.Now()) {
+		to, output = "", "" // as it was
 	}
 	if err := f.server.Renew(q.namespace, reg.Instance.ID, to, output); err != nil {
 		return operationError(err, reg.Instance.ID)

@@ -33,11 +33,12 @@ type Config struct {
 // face answers Consul's HTTP API from a server's registry. Everything that it
 // knows beside can be lost: it is kept to find things faster.
 type face struct {
-	server *server.Server
-	config Config
-	mux    *http.ServeMux
-	checks checkIndex
-	census censuses
+	server  *server.Server
+	config  Config
+	mux     *http.ServeMux
+	checks  checkIndex
+	outputs outputs
+	census  censuses
 }
 
 // New returns a handler for all paths below /v1/. It belongs behind the server's
