@@ -14,6 +14,7 @@ var allowed = []string{
 	"cleat/cmd/cleat",
 	"cleat/internal/filewatch",
 	"cleat/internal/logline",
+	"cleat/internal/probe",
 	"cleat/internal/resident",
 	"cleat/launcher/...",
 	"cleat/registry",        // the model and the messages

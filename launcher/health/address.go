@@ -29,15 +29,3 @@ func preference(addr netip.Addr) int {
 	}
 	return kind
 }
-
-// reachable is the address to connect to for one that a socket is bound to.
-func reachable(at netip.AddrPort) netip.AddrPort {
-	addr := at.Addr().Unmap()
-	switch {
-	case addr.IsUnspecified() && addr.Is4():
-		addr = netip.AddrFrom4([4]byte{127, 0, 0, 1})
-	case addr.IsUnspecified():
-		addr = netip.IPv6Loopback()
-	}
-	return netip.AddrPortFrom(addr, at.Port())
-}

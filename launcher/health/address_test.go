@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+
+	"cleat/internal/probe"
 )
 
 func TestChoose(t *testing.T) {
@@ -34,7 +36,7 @@ func TestReachable(t *testing.T) {
 		"0.0.0.0:80": "127.0.0.1:80", "[::]:80": "[::1]:80", "10.0.0.1:80": "10.0.0.1:80",
 		"[::ffff:0.0.0.0]:80": "127.0.0.1:80", "[fe80::1%eth0]:80": "[fe80::1%eth0]:80",
 	} {
-		if got := reachable(netip.MustParseAddrPort(at)).String(); got != want {
+		if got := probe.Reachable(netip.MustParseAddrPort(at)).String(); got != want {
 			t.Errorf("%s: %s, want %s", at, got, want)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"cleat/internal/probe"
 	"cleat/registry"
 )
 
@@ -69,6 +70,14 @@ func (c Check) withDefaults() Check {
 	}
 	c.Rise, c.Fall = max(c.Rise, 1), max(c.Fall, 1)
 	return c
+}
+
+// probe is what is asked over the network.
+func (c Check) probe() probe.Probe {
+	return probe.Probe{
+		Kind: probe.Kind(c.Kind), Path: c.Path, Method: c.Method, Service: c.Service,
+		TLS: c.TLS, SkipVerify: c.SkipVerify, ServerName: c.ServerName, Timeout: c.Timeout,
+	}
 }
 
 // What says what is done, for people: "GET https:/health", "connect by TCP".

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"cleat/internal/probe"
 	"cleat/launcher/process"
 	"cleat/registry"
 )
@@ -109,15 +110,15 @@ func (c *Checker) Set(t Target) {
 // such a status. It never blocks.
 func (c *Checker) Report(id string, s registry.Status, text string) error {
 	if !s.Serving() && s != registry.Critical {
-		return fmt.Errorf("report %q: expected passing, warning or critical", clean(string(s), registry.MaxNameLength))
+		return fmt.Errorf("report %q: expected passing, warning or critical", probe.Clean(string(s), registry.MaxNameLength))
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t := c.targets[id]
 	if t == nil || t.Check.Kind != TTL {
-		return fmt.Errorf("report for %q: %w", clean(id, registry.MaxIDLength), ErrTarget)
+		return fmt.Errorf("report for %q: %w", probe.Clean(id, registry.MaxIDLength), ErrTarget)
 	}
-	t.report(outcome{status: s, reason: "reported by the child", output: clean(text, MaxOutput)}, time.Now())
+	t.report(probe.Outcome{Status: s, Reason: "reported by the child", Output: probe.Clean(text, MaxOutput)}, time.Now())
 	c.told(t)
 	signal(c.wake)
 	return nil
@@ -189,19 +190,12 @@ func (c *Checker) start(ctx context.Context, t *target, now time.Time) {
 	})
 }
 
-func (c *Checker) check(ctx context.Context, t Target) outcome {
-	at := reachable(t.Addr)
-	switch t.Check.Kind {
-	case HTTP, HTTPS:
-		return checkHTTP(ctx, t.Check, at)
-	case TCP:
-		return checkTCP(ctx, t.Check, at)
-	case GRPC:
-		return checkGRPC(ctx, t.Check, at)
-	case Command, Script:
+func (c *Checker) check(ctx context.Context, t Target) probe.Outcome {
+	at := probe.Reachable(t.Addr)
+	if t.Check.Kind == Command || t.Check.Kind == Script {
 		return checkCommand(ctx, c.kernel, c.user, t.Check, at, t.Env)
 	}
-	return critical("there is no check %q", t.Check.Kind)
+	return t.Check.probe().Run(ctx, at)
 }
 
 // told gives the sign when there is something to take.

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 
+	"cleat/internal/probe"
 	"cleat/launcher/process"
 	"cleat/registry"
 
@@ -34,17 +35,17 @@ const (
 var placeholder = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\$(` + variableIP + `|` + variablePort + `)\b`) })
 
 // checkCommand runs a command or a script.
-func checkCommand(ctx context.Context, k process.Kernel, user string, c Check, at netip.AddrPort, env []string) outcome {
+func checkCommand(ctx context.Context, k process.Kernel, user string, c Check, at netip.AddrPort, env []string) probe.Outcome {
 	words, err := arguments(c, at)
 	if err != nil {
-		return failure(c, "", err)
+		return probe.Failure(c.Timeout, "", err)
 	}
 	said := &head{}
 	p, err := k.Start(process.Spec{
 		Args: words, Env: environment(env, at), User: user, Output: said, Whole: true,
 	})
 	if err != nil {
-		return failure(c, "", err)
+		return probe.Failure(c.Timeout, "", err)
 	}
 	killed := false
 	var exit process.Exit
@@ -57,15 +58,15 @@ func checkCommand(ctx context.Context, k process.Kernel, user string, c Check, a
 		exit = <-p.Exited()
 		killed = exit.Signal == syscall.SIGKILL
 	}
-	o := outcome{status: registry.Critical, reason: exit.String(), output: said.text()}
+	o := probe.Outcome{Status: registry.Critical, Reason: exit.String(), Output: said.text()}
 	switch {
 	case killed:
-		o.reason = "killed because it took longer than " + c.Timeout.String()
+		o.Reason = "killed because it took longer than " + c.Timeout.String()
 	case exit.Signal != 0:
 	case exit.Code == exitPassing:
-		o.status = registry.Passing
+		o.Status = registry.Passing
 	case exit.Code == exitWarning:
-		o.status = registry.Warning
+		o.Status = registry.Warning
 	}
 	return o
 }
@@ -121,5 +122,5 @@ func (h *head) Write(b []byte) (int, error) {
 func (h *head) text() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return clean(string(h.kept), MaxOutput)
+	return probe.Clean(string(h.kept), MaxOutput)
 }

@@ -12,12 +12,21 @@ import (
 	"testing"
 	"time"
 
+	"cleat/internal/probe"
 	"cleat/launcher/process"
 	"cleat/registry"
 )
 
+// expect compares an outcome with "status reason".
+func expect(t *testing.T, o probe.Outcome, want string) {
+	t.Helper()
+	if got := string(o.Status) + " " + o.Reason; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // shell runs a command of the machine once.
-func shell(t *testing.T, c Check, env ...string) outcome {
+func shell(t *testing.T, c Check, env ...string) probe.Outcome {
 	t.Helper()
 	if c.Timeout == 0 {
 		c.Timeout = 10 * time.Second
@@ -46,18 +55,18 @@ func TestCommands(t *testing.T) {
 		{Command, "'open", "critical the command cannot be split into words", ""},
 	} {
 		o := shell(t, Check{Kind: test.kind, Command: test.command}, "X=y")
-		o.expect(t, test.want)
-		if o.output != test.output {
-			t.Errorf("%s: the output is %q", test.command, o.output)
+		expect(t, o, test.want)
+		if o.Output != test.output {
+			t.Errorf("%s: the output is %q", test.command, o.Output)
 		}
 	}
 }
 
 func TestOutputIsBounded(t *testing.T) {
 	o := shell(t, Check{Kind: Script, Command: "while :; do echo 0123456789; done", Timeout: time.Second})
-	o.expect(t, "critical killed because it took longer than 1s")
-	if len(o.output) > MaxOutput || len(o.output) < MaxOutput-20 {
-		t.Errorf("%d bytes", len(o.output))
+	expect(t, o, "critical killed because it took longer than 1s")
+	if len(o.Output) > MaxOutput || len(o.Output) < MaxOutput-20 {
+		t.Errorf("%d bytes", len(o.Output))
 	}
 }
 
@@ -68,8 +77,8 @@ func TestNothingIsLeft(t *testing.T) {
 	script := func(name, rest string) Check {
 		return Check{Kind: Script, Command: "sleep 300 & echo $! $$ > " + dir + "/." + name + "; mv " + dir + "/." + name + " " + dir + "/" + name + "; " + rest, Timeout: 1500 * time.Millisecond}
 	}
-	shell(t, script("ended", "exit 0")).expect(t, "passing exit status 0")
-	shell(t, script("late", "trap '' TERM; wait")).expect(t, "critical killed because it took longer than 1.5s")
+	expect(t, shell(t, script("ended", "exit 0")), "passing exit status 0")
+	expect(t, shell(t, script("late", "trap '' TERM; wait")), "critical killed because it took longer than 1.5s")
 
 	c := New(process.New(process.Config{}), "")
 	ctx, cancel := context.WithCancel(t.Context())
@@ -159,7 +168,7 @@ func TestUserOfCommands(t *testing.T) {
 	}
 	c := New(process.New(process.Config{}), "65534:65534")
 	o := c.check(t.Context(), Target{Check: Check{Kind: Script, Command: "id -u"}.withDefaults(), Addr: loopback, Env: []string{"PATH=" + os.Getenv("PATH")}})
-	if o.status != registry.Passing || o.output != "65534" {
+	if o.Status != registry.Passing || o.Output != "65534" {
 		t.Errorf("%+v", o)
 	}
 }

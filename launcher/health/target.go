@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"cleat/internal/probe"
 	"cleat/registry"
 )
 
@@ -32,11 +33,11 @@ type target struct {
 	next     time.Time
 	schedule schedule
 
-	judgement judgement
-	last      outcome   // that the status is made of
-	since     time.Time // of the status critical; zero: it is not
-	reported  time.Time // TTL: when the last report came, or since when one is waited for
-	early     *outcome  // TTL: a report that came before it listened
+	judgement probe.Judgement
+	last      probe.Outcome  // that the status is made of
+	since     time.Time      // of the status critical; zero: it is not
+	reported  time.Time      // TTL: when the last report came, or since when one is waited for
+	early     *probe.Outcome // TTL: a report that came before it listened
 
 	result  Result // as told last; no status: nothing was told
 	changed bool   // and not yet taken
@@ -59,7 +60,7 @@ func (t *target) forget() {
 		t.run.stale, t.run.late = true, false // it is given time again
 		t.run.cancel()
 	}
-	t.judgement, t.last, t.since, t.early = judgement{}, outcome{}, time.Time{}, nil
+	t.judgement, t.last, t.since, t.early = probe.Judgement{}, probe.Outcome{}, time.Time{}, nil
 	t.result, t.changed = Result{}, false
 }
 
@@ -67,14 +68,14 @@ func (t *target) forget() {
 func (t *target) begin(now time.Time) {
 	t.schedule, t.next, t.reported = schedule{}, now, now
 	if t.Check.Initial != "" {
-		t.judgement.status = t.Check.Initial
+		t.judgement.Status = t.Check.Initial
 		t.schedule.served = t.Check.Initial.Serving()
-		t.settle(outcome{status: t.Check.Initial, reason: "not checked yet"}, now)
+		t.settle(probe.Outcome{Status: t.Check.Initial, Reason: "not checked yet"}, now)
 	}
 }
 
 // ended takes the end of a check, and says when the next one is due.
-func (t *target) ended(r *run, o outcome, now time.Time, random float64) {
+func (t *target) ended(r *run, o probe.Outcome, now time.Time, random float64) {
 	t.run = nil
 	if r.stale {
 		// A check that begin has asked for may have waited for this.
@@ -84,32 +85,32 @@ func (t *target) ended(r *run, o outcome, now time.Time, random float64) {
 		t.judge(o, now)
 	}
 	var gap time.Duration
-	t.schedule, gap = t.schedule.next(t.Check.Interval, t.judgement.status.Serving(), random)
+	t.schedule, gap = t.schedule.next(t.Check.Interval, t.judgement.Status.Serving(), random)
 	t.next = r.began.Add(gap)
 }
 
 // judge takes an outcome.
-func (t *target) judge(o outcome, now time.Time) {
-	t.judgement = t.judgement.next(o.status, t.Check.Rise, t.Check.Fall)
-	switch t.judgement.status {
-	case o.status:
+func (t *target) judge(o probe.Outcome, now time.Time) {
+	t.judgement = t.judgement.Next(o.Status, t.Check.Rise, t.Check.Fall)
+	switch t.judgement.Status {
+	case o.Status:
 		t.settle(o, now)
 	case "":
 	default:
 		// By several outcomes, that agree on less than the last one: its reason
 		// is still the best there is. While they are too few, nothing changes.
-		if t.judgement.status != t.last.status {
-			o.status = t.judgement.status
+		if t.judgement.Status != t.last.Status {
+			o.Status = t.judgement.Status
 			t.settle(o, now)
 		}
 	}
 }
 
 // settle makes an outcome the status.
-func (t *target) settle(o outcome, now time.Time) {
+func (t *target) settle(o probe.Outcome, now time.Time) {
 	t.last = o
 	switch {
-	case o.status != registry.Critical:
+	case o.Status != registry.Critical:
 		t.since = time.Time{}
 	case t.since.IsZero():
 		t.since = now
@@ -119,7 +120,7 @@ func (t *target) settle(o outcome, now time.Time) {
 
 // tell makes the result of what is known now.
 func (t *target) tell(now time.Time) {
-	r := Result{ID: t.ID, Status: t.last.status, Reason: t.last.reason, Output: t.last.output}
+	r := Result{ID: t.ID, Status: t.last.Status, Reason: t.last.Reason, Output: t.last.Output}
 	if after := t.Check.DeregisterAfter; after > 0 && !t.since.IsZero() {
 		r.Withdrawn = now.Sub(t.since) >= after
 	}
@@ -129,13 +130,13 @@ func (t *target) tell(now time.Time) {
 }
 
 // report takes what the child says of itself.
-func (t *target) report(o outcome, now time.Time) {
+func (t *target) report(o probe.Outcome, now time.Time) {
 	t.reported = now
 	if !t.listens() {
 		t.early = &o
 		return
 	}
-	t.judgement = judgement{status: o.status}
+	t.judgement = probe.Judgement{Status: o.Status}
 	t.settle(o, now)
 }
 
@@ -149,13 +150,13 @@ func (t *target) pass(now time.Time) {
 	if !t.listens() {
 		return
 	}
-	if t.Check.Kind == TTL && !now.Before(t.reported.Add(t.Check.TTL)) && t.judgement.status != registry.Critical {
-		t.judgement = judgement{status: registry.Critical}
-		t.settle(critical("no report for %v", t.Check.TTL), now)
+	if t.Check.Kind == TTL && !now.Before(t.reported.Add(t.Check.TTL)) && t.judgement.Status != registry.Critical {
+		t.judgement = probe.Judgement{Status: registry.Critical}
+		t.settle(probe.Critical("no report for %v", t.Check.TTL), now)
 	}
 	if r := t.run; r != nil && !r.late && !now.Before(t.overdue()) {
 		r.late = true
-		t.judge(critical("a check does not end, though it was killed"), now)
+		t.judge(probe.Critical("a check does not end, though it was killed"), now)
 	}
 	if !t.since.IsZero() {
 		t.tell(now)
@@ -183,7 +184,7 @@ func (t *target) deadline() time.Time {
 	case !t.listens():
 		return first
 	case t.Check.Kind == TTL:
-		if t.judgement.status != registry.Critical {
+		if t.judgement.Status != registry.Critical {
 			at(t.reported.Add(t.Check.TTL))
 		}
 	case r == nil:

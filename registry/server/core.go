@@ -36,6 +36,7 @@ type core struct {
 	namespaces map[string]map[string]*service
 	views      map[string]*view // by canonical filter
 
+	rechecks  map[identity]struct{} // of which instances what is checked may have changed
 	unsaved   unsaved
 	journal   journal
 	doing     Cause // who or what is behind the event under way; empty: its launcher

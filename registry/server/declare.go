@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"cleat/registry"
-	"cleat/registry/engine"
 )
 
 // declare replaces all that the session declared before. The statement has been
@@ -153,7 +152,7 @@ func (c *core) upsert(s *session, w registry.Instance, i *instance) *instance {
 	}
 	i.owner, i.key, i.launcher = s, s.key, s.id
 	if replaced || moved {
-		c.unsaved.note(engine.Instance, i.identity())
+		c.unsavedInstance(i)
 	}
 	if moved {
 		c.tell(i, KindMoved, CauseReplaced, "declared by the launcher "+s.id.id)

@@ -16,9 +16,10 @@
 //
 // # What it is not
 //
-// No database: nothing outlives the process. No health checker: launchers say
-// how their instances are. No proxy: it never touches the traffic between
-// instances.
+// No database: its registry is in its memory, and what must outlive it is written
+// behind to an engine (package registry/engine). It asks no launcher's instance
+// how it is: launchers say that; only what has no launcher is checked, where its
+// registration says so. No proxy: it never touches the traffic between instances.
 //
 // # How it is made
 //
@@ -43,13 +44,15 @@
 //	| warming.go, journal.go          |
 //	+---------------------------------+
 //	   ^ lookup.go, catalog.go, graph.go, story.go, stats.go: looks from outside
+//	   | keep.go, saved.go: what has changed goes to the engine, behind the events
+//	   | checker.go: verdicts of checks come in as events
 //
 // Everything that happens is an event of the core, under the server's mutex.
 // An event changes records and notes which views it touched; when it ends, each
 // of these is encoded once, and the same bytes go into the outbox of everybody
 // who shares the filter. State machines are drawn at their types: [session],
 // [instance], [subscription], [outbox], [link], [claim], [drain],
-// [heldInstances], [warming], [Registration], [mark].
+// [heldInstances], [warming], [Registration], [mark], [keeper], [checker].
 //
 // # Guarantees
 //

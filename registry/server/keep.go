@@ -68,6 +68,7 @@ func (s *Server) load(ctx context.Context, c *core) error {
 	c.unsaved.known = make(map[engine.Key]struct{}, len(records))
 	registered, held, marks, unreadable := c.restore(records)
 	c.end()
+	c.checkAgain(s.checker)
 	if unreadable > 0 {
 		s.log.Warn("some of what was kept cannot be read, and is passed over", "records", unreadable)
 	}

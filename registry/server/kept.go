@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"cleat/registry"
-	"cleat/registry/engine"
 )
 
 // kept is what the server keeps, in a launcher's stead, of an instance that has
@@ -116,7 +115,10 @@ func (c *core) keep(i *instance, k *kept) {
 		}
 	}
 	if k != nil || i.kept != nil {
-		c.unsaved.note(engine.Instance, i.identity())
+		c.unsavedInstance(i)
+	}
+	if k != nil && k.Check != nil || i.kept != nil && i.kept.Check != nil {
+		c.recheck(i)
 	}
 	i.kept = k
 	if k == nil {
@@ -142,7 +144,7 @@ func (c *core) renew(i *instance, status registry.Status, reason string) {
 	}
 	k.expired = false
 	k.Instance.Status, k.Instance.Reason = status, reason
-	c.unsaved.note(engine.Instance, i.identity())
+	c.unsavedInstance(i)
 	c.rejudge(i)
 }
 

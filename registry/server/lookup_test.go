@@ -20,6 +20,7 @@ func reader(d *desk) *Server {
 		d.t.Fatal(err)
 	}
 	s.core = d.core
+	s.checker = newChecker(nil)
 	s.index.Store(d.core.index)
 	return s
 }

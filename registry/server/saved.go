@@ -49,6 +49,9 @@ func (u *unsaved) note(kind engine.Kind, id identity) {
 	}
 }
 
+// unsavedInstance notes that something about an instance has changed.
+func (c *core) unsavedInstance(i *instance) { c.unsaved.note(engine.Instance, i.identity()) }
+
 // gone notes that something is no longer there.
 func (u *unsaved) gone(kind engine.Kind, id identity) {
 	if u.keys == nil {

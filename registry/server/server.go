@@ -88,6 +88,7 @@ type Server struct {
 	links  sync.WaitGroup // readers and writers; nothing is added once ending
 	faces  []face         // what is mounted beside the server's own paths
 
+	checker *checker
 	keeper  *keeper                // nil: nothing is kept
 	keeping atomic.Pointer[string] // what is wrong with keeping it; empty, or nil: nothing
 }
@@ -128,6 +129,9 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	}
 	c := newCore(s.config.Name, s.log, time.Now(), s.config.Warming)
 	c.maxKept = s.config.MaxRegistrations
+	s.checker = newChecker(func(t checkTarget, status registry.Status, reason string) {
+		s.event(func(c *core) { c.outcome(t, status, reason) })
+	})
 	if err := s.load(ctx, c); err != nil {
 		listener.Close()
 		return err
@@ -146,6 +150,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	var work sync.WaitGroup
 	work.Go(func() { failed <- h.Serve(listener) })
 	work.Go(func() { s.keepTime(life) })
+	work.Go(func() { s.checker.run(life) })
 	if s.keeper != nil {
 		work.Go(func() { s.keeper.run(life, s) })
 	}
@@ -208,6 +213,9 @@ func (s *Server) event(happen func(*core)) {
 	next := s.core.end()
 	if len(s.core.unsaved.keys) > 0 {
 		s.wakeKeeper()
+	}
+	if len(s.core.rechecks) > 0 {
+		s.core.checkAgain(s.checker)
 	}
 	if next.Before(s.due) {
 		select {

@@ -189,7 +189,7 @@ func (c *core) insert(i *instance) {
 	s.count(i, 1)
 	c.total(i, 1)
 	c.touched(s)
-	c.unsaved.note(engine.Instance, i.identity())
+	c.unsavedInstance(i)
 	s.lookup.changed(s)
 	for _, v := range s.views {
 		if v.filter.Match(i.shown) {
@@ -218,7 +218,7 @@ func (c *core) show(i *instance, next registry.Instance) {
 	s.count(i, 1)
 	c.total(i, 1)
 	c.touched(s)
-	c.unsaved.note(engine.Instance, i.identity())
+	c.unsavedInstance(i)
 	i.json = nil
 	if next.Status != before.Status {
 		c.tell(i, KindStatus, c.doing, next.Reason)

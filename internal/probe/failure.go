@@ -1,4 +1,4 @@
-package health
+package probe
 
 import (
 	"context"
@@ -11,12 +11,12 @@ import (
 	"time"
 )
 
-// failure is a check that got no answer. What it was is put before the reason.
-func failure(c Check, what string, err error) outcome {
+// Failure is a check that got no answer. What it was is put before the reason.
+func Failure(timeout time.Duration, what string, err error) Outcome {
 	if what != "" {
 		what += ": "
 	}
-	return critical("%s", line(what+cause(err, c.Timeout)))
+	return Critical("%s", Line(what+cause(err, timeout)))
 }
 
 // cause is an error in words that stay the same as long as the cause does:

@@ -1,4 +1,4 @@
-package health
+package probe
 
 import (
 	"context"
@@ -10,14 +10,14 @@ import (
 )
 
 // checkTCP passes when a connection is accepted.
-func checkTCP(ctx context.Context, c Check, at netip.AddrPort) outcome {
+func checkTCP(ctx context.Context, c Probe, at netip.AddrPort) Outcome {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "tcp", at.String())
 	if err != nil {
-		return failure(c, "", err)
+		return Failure(c.Timeout, "", err)
 	}
 	conn.Close()
-	return outcome{status: registry.Passing, reason: "connected"}
+	return Outcome{Status: registry.Passing, Reason: "connected"}
 }
 
 // dialer connects an HTTP transport: whatever name that asks for, it gets

@@ -1,4 +1,4 @@
-package health
+package probe
 
 import (
 	"bytes"
@@ -49,7 +49,7 @@ var grpcCodes = map[string]string{
 }
 
 // checkGRPC asks the health service: SERVING is passing, anything else critical.
-func checkGRPC(ctx context.Context, c Check, at netip.AddrPort) outcome {
+func checkGRPC(ctx context.Context, c Probe, at netip.AddrPort) Outcome {
 	d := &dialer{ctx: ctx, at: at}
 	defer d.end()
 	transport := &http.Transport{DialContext: d.dial, TLSClientConfig: c.tls(), DisableCompression: true, MaxResponseHeaderBytes: maxHeader}
@@ -63,7 +63,7 @@ func checkGRPC(ctx context.Context, c Check, at netip.AddrPort) outcome {
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, scheme+authority(at)+grpcMethod, bytes.NewReader(grpcRequest(c.Service)))
 	if err != nil {
-		return failure(c, "", err)
+		return Failure(c.Timeout, "", err)
 	}
 	request.Host = c.ServerName
 	request.Header.Set("User-Agent", userAgent)
@@ -71,11 +71,11 @@ func checkGRPC(ctx context.Context, c Check, at netip.AddrPort) outcome {
 	request.Header.Set("TE", "trailers")
 	response, err := transport.RoundTrip(request)
 	if err != nil {
-		return failure(c, "gRPC", err)
+		return Failure(c.Timeout, "gRPC", err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return critical("gRPC: the answer is HTTP %s", status(response.StatusCode))
+		return Critical("gRPC: the answer is HTTP %s", status(response.StatusCode))
 	}
 	message, err := readMessage(response.Body)
 	code, text := response.Trailer.Get("Grpc-Status"), response.Trailer.Get("Grpc-Message")
@@ -87,33 +87,33 @@ func checkGRPC(ctx context.Context, c Check, at netip.AddrPort) outcome {
 	case code != "" && code != "0":
 		return grpcFailure(code, text)
 	case err != nil:
-		return failure(c, "gRPC", err)
+		return Failure(c.Timeout, "gRPC", err)
 	case code == "":
-		return critical("gRPC: the answer has no status")
+		return Critical("gRPC: the answer has no status")
 	}
 	number, err := parseStatus(message)
 	switch {
 	case err != nil:
-		return failure(c, "gRPC", err)
+		return Failure(c.Timeout, "gRPC", err)
 	case number == serving:
-		return outcome{status: registry.Passing, reason: "gRPC: SERVING"}
+		return Outcome{Status: registry.Passing, Reason: "gRPC: SERVING"}
 	case number < uint64(len(servingStatus)):
-		return critical("gRPC: %s", servingStatus[number])
+		return Critical("gRPC: %s", servingStatus[number])
 	}
-	return critical("gRPC: the status %d", number)
+	return Critical("gRPC: the status %d", number)
 }
 
 // grpcFailure is a status other than OK.
-func grpcFailure(code, text string) outcome {
+func grpcFailure(code, text string) Outcome {
 	meaning := ""
 	if known := grpcCodes[code]; known != "" {
 		meaning = ": " + known
 	}
-	o := critical("%s", line("gRPC: status "+code+meaning))
+	o := Critical("%s", Line("gRPC: status "+code+meaning))
 	if plain, err := url.PathUnescape(text); err == nil {
 		text = plain
 	}
-	o.output = clean(text, MaxOutput)
+	o.Output = Clean(text, MaxOutput)
 	return o
 }
 

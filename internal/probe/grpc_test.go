@@ -1,4 +1,4 @@
-package health
+package probe
 
 import (
 	"encoding/binary"
@@ -96,22 +96,22 @@ func TestGRPC(t *testing.T) {
 		"raw:\x00\xff\x00\x00\x02\x08\x01": "critical gRPC: the answer is longer than 4096 bytes",
 		"raw:\x00\x00\x00\x00\x01\x08":     "critical gRPC: the answer is no HealthCheckResponse",
 	} {
-		o := once(t, Check{Kind: GRPC, Service: service}, at)
+		o := once(t, Probe{Kind: GRPC, Service: service}, at)
 		o.expect(t, want)
-		if service == "other" && o.output != "unknown service" {
-			t.Errorf("the output is %q", o.output)
+		if service == "other" && o.Output != "unknown service" {
+			t.Errorf("the output is %q", o.Output)
 		}
 	}
-	once(t, Check{Kind: GRPC, Service: "slow", Timeout: 50 * time.Millisecond}, at).expect(t, "critical gRPC: no answer within 50ms")
+	once(t, Probe{Kind: GRPC, Service: "slow", Timeout: 50 * time.Millisecond}, at).expect(t, "critical gRPC: no answer within 50ms")
 }
 
 func TestGRPCByTLS(t *testing.T) {
 	at := address(t, healthServer(t, true, map[string]int{"": 1}).Listener)
-	c := Check{Kind: GRPC, TLS: true}
+	c := Probe{Kind: GRPC, TLS: true}
 	once(t, c, at).expect(t, "critical gRPC: tls: failed to verify certificate: x509: certificate signed by unknown authority")
 	c.SkipVerify = true
 	once(t, c, at).expect(t, "passing gRPC: SERVING")
-	if o := once(t, Check{Kind: GRPC, Timeout: time.Second}, at); o.status != registry.Critical {
+	if o := once(t, Probe{Kind: GRPC, Timeout: time.Second}, at); o.Status != registry.Critical {
 		t.Errorf("without TLS: %+v", o)
 	}
 }
@@ -119,17 +119,17 @@ func TestGRPCByTLS(t *testing.T) {
 func TestGRPCOfSomethingElse(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	defer server.Close()
-	if o := once(t, Check{Kind: GRPC, Timeout: 5 * time.Second}, address(t, server.Listener)); o.status != registry.Critical || !strings.HasPrefix(o.reason, "gRPC: ") {
+	if o := once(t, Probe{Kind: GRPC, Timeout: 5 * time.Second}, address(t, server.Listener)); o.Status != registry.Critical || !strings.HasPrefix(o.Reason, "gRPC: ") {
 		t.Errorf("%+v", o)
 	}
-	once(t, Check{Kind: GRPC}, unused(t)).expect(t, "critical gRPC: connection refused")
+	once(t, Probe{Kind: GRPC}, unused(t)).expect(t, "critical gRPC: connection refused")
 	// HTTP/2, and not gRPC.
 	other := httptest.NewUnstartedServer(http.NotFoundHandler())
 	other.Config.Protocols = new(http.Protocols)
 	other.Config.Protocols.SetUnencryptedHTTP2(true)
 	other.Start()
 	defer other.Close()
-	once(t, Check{Kind: GRPC}, address(t, other.Listener)).expect(t, "critical gRPC: the answer is HTTP 404 Not Found")
+	once(t, Probe{Kind: GRPC}, address(t, other.Listener)).expect(t, "critical gRPC: the answer is HTTP 404 Not Found")
 }
 
 func TestParseStatus(t *testing.T) {

@@ -1,4 +1,4 @@
-package health
+package probe
 
 import (
 	"strings"
@@ -37,12 +37,12 @@ func TestJudgement(t *testing.T) {
 		{"from an initial status", "c", 2, 1, "c p p", "c c p"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			j := judgement{status: statuses(test.first)[0]}
+			j := Judgement{Status: statuses(test.first)[0]}
 			want := statuses(test.want)
 			for i, o := range statuses(test.outcomes) {
-				j = j.next(o, test.rise, test.fall)
-				if j.status != want[i] {
-					t.Fatalf("after outcome %d (%s): %q, want %q", i, o, j.status, want[i])
+				j = j.Next(o, test.rise, test.fall)
+				if j.Status != want[i] {
+					t.Fatalf("after outcome %d (%s): %q, want %q", i, o, j.Status, want[i])
 				}
 			}
 		})
@@ -55,27 +55,27 @@ func FuzzJudgement(f *testing.F) {
 	f.Fuzz(func(t *testing.T, outcomes []byte, rise, fall uint8) {
 		r, d := int(rise%5)+1, int(fall%5)+1
 		all := []registry.Status{registry.Critical, registry.Warning, registry.Passing}
-		var j judgement
+		var j Judgement
 		var seen []registry.Status
 		for _, b := range outcomes {
 			o := all[b%3]
 			seen = append(seen, o)
-			before := j.status
-			j = j.next(o, r, d)
-			if j.status == before {
+			before := j.Status
+			j = j.Next(o, r, d)
+			if j.Status == before {
 				continue
 			}
 			// The last outcomes, as many as the threshold, went at least so far.
-			need, down := d, rank(j.status) < rank(before) || before == "" && !o.Serving()
+			need, down := d, rank(j.Status) < rank(before) || before == "" && !o.Serving()
 			if !down {
 				need = r
 			}
 			if len(seen) < need {
-				t.Fatalf("%q after %d outcomes, threshold %d", j.status, len(seen), need)
+				t.Fatalf("%q after %d outcomes, threshold %d", j.Status, len(seen), need)
 			}
 			for _, o := range seen[len(seen)-need:] {
-				if down && rank(o) > rank(j.status) || !down && rank(o) < rank(j.status) {
-					t.Fatalf("from %q to %q by %q", before, j.status, seen)
+				if down && rank(o) > rank(j.Status) || !down && rank(o) < rank(j.Status) {
+					t.Fatalf("from %q to %q by %q", before, j.Status, seen)
 				}
 			}
 		}

@@ -1,11 +1,11 @@
-package health
+package probe
 
 import "cleat/registry"
 
-// judgement makes a status of outcomes, by the thresholds. The zero value has
+// Judgement makes a status of outcomes, by the thresholds. The zero value has
 // no status yet.
-type judgement struct {
-	status registry.Status
+type Judgement struct {
+	Status registry.Status // empty: no verdict yet
 
 	// A run of outcomes that all differ from the status in one direction.
 	streak int
@@ -13,13 +13,13 @@ type judgement struct {
 	agreed registry.Status // as far as all of them went
 }
 
-// next takes an outcome.
-func (j judgement) next(o registry.Status, rise, fall int) judgement {
-	if o == j.status {
-		return judgement{status: j.status}
+// Next takes an outcome.
+func (j Judgement) Next(o registry.Status, rise, fall int) Judgement {
+	if o == j.Status {
+		return Judgement{Status: j.Status}
 	}
-	better := rank(o) > rank(j.status)
-	if j.status == "" {
+	better := rank(o) > rank(j.Status)
+	if j.Status == "" {
 		better = o.Serving()
 	}
 	if j.streak == 0 || better != j.better {
@@ -30,7 +30,7 @@ func (j judgement) next(o registry.Status, rise, fall int) judgement {
 		j.agreed = o // nearer to the status: all of them went at least this far
 	}
 	if better && j.streak >= rise || !better && j.streak >= fall {
-		return judgement{status: j.agreed}
+		return Judgement{Status: j.agreed}
 	}
 	return j
 }

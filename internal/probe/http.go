@@ -1,4 +1,4 @@
-package health
+package probe
 
 import (
 	"context"
@@ -23,7 +23,7 @@ const (
 
 // checkHTTP asks for a path: 2xx is passing, 429 (too many requests) warning,
 // anything else critical.
-func checkHTTP(ctx context.Context, c Check, at netip.AddrPort) outcome {
+func checkHTTP(ctx context.Context, c Probe, at netip.AddrPort) Outcome {
 	d := &dialer{ctx: ctx, at: at}
 	defer d.end()
 	transport := &http.Transport{
@@ -36,7 +36,7 @@ func checkHTTP(ctx context.Context, c Check, at netip.AddrPort) outcome {
 	what := c.Method + " " + path
 	request, err := http.NewRequestWithContext(ctx, c.Method, string(c.Kind)+"://"+authority(at)+c.Path, nil)
 	if err != nil {
-		return failure(c, what, err)
+		return Failure(c.Timeout, what, err)
 	}
 	request.Host = c.ServerName
 	request.Header.Set("User-Agent", userAgent)
@@ -51,23 +51,23 @@ func checkHTTP(ctx context.Context, c Check, at netip.AddrPort) outcome {
 	}}
 	response, err := client.Do(request)
 	if err != nil {
-		return failure(c, what, err)
+		return Failure(c.Timeout, what, err)
 	}
 	defer response.Body.Close()
-	o := outcome{status: registry.Critical, reason: line(what + ": " + status(response.StatusCode))}
+	o := Outcome{Status: registry.Critical, Reason: Line(what + ": " + status(response.StatusCode))}
 	switch code := response.StatusCode; {
 	case code >= 200 && code < 300:
 		// The body says nothing more, and may never end.
-		o.status = registry.Passing
+		o.Status = registry.Passing
 		return o
 	case code == http.StatusTooManyRequests:
-		o.status = registry.Warning
+		o.Status = registry.Warning
 	case code >= 300 && code < 400:
-		o.reason += " (redirects to other addresses are not followed)"
+		o.Reason += " (redirects to other addresses are not followed)"
 	}
 	// As much of the body as comes in time.
 	body, _ := io.ReadAll(io.LimitReader(response.Body, MaxOutput))
-	o.output = clean(string(body), MaxOutput)
+	o.Output = Clean(string(body), MaxOutput)
 	return o
 }
 
@@ -85,6 +85,6 @@ func authority(at netip.AddrPort) string {
 	return netip.AddrPortFrom(at.Addr().WithZone(""), at.Port()).String()
 }
 
-func (c Check) tls() *tls.Config {
+func (c Probe) tls() *tls.Config {
 	return &tls.Config{ServerName: c.ServerName, InsecureSkipVerify: c.SkipVerify, MinVersion: tls.VersionTLS12}
 }

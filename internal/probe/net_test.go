@@ -1,4 +1,4 @@
-package health
+package probe
 
 import (
 	"bufio"
@@ -25,21 +25,24 @@ func address(t *testing.T, l net.Listener) netip.AddrPort {
 	return netip.MustParseAddrPort(l.Addr().String())
 }
 
-// once runs one check against an address, with its defaults and a short timeout.
-func once(t *testing.T, c Check, at netip.AddrPort) outcome {
+// once runs one probe against an address, with a timeout.
+func once(t *testing.T, c Probe, at netip.AddrPort) Outcome {
 	t.Helper()
 	if c.Timeout == 0 {
 		c.Timeout = 10 * time.Second
 	}
+	if c.Method == "" {
+		c.Method = "GET"
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), c.Timeout)
 	defer cancel()
-	return New(nil, "").check(ctx, Target{Check: c.withDefaults(), Addr: at})
+	return c.Run(ctx, Reachable(at))
 }
 
 // check compares an outcome with "status reason".
-func (o outcome) expect(t *testing.T, want string) {
+func (o Outcome) expect(t *testing.T, want string) {
 	t.Helper()
-	if got := string(o.status) + " " + o.reason; got != want {
+	if got := string(o.Status) + " " + o.Reason; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
@@ -95,19 +98,19 @@ func TestHTTP(t *testing.T) {
 		{"/loop", "critical GET /loop: 302 Found (redirects to other addresses are not followed)", "<a href=\"/loop\">Found</a>."},
 	} {
 		begin := time.Now()
-		o := once(t, Check{Kind: HTTP, Path: test.path}, at)
+		o := once(t, Probe{Kind: HTTP, Path: test.path}, at)
 		o.expect(t, test.want)
-		if o.output != test.output {
-			t.Errorf("%s: the output is %q", test.path, o.output)
+		if o.Output != test.output {
+			t.Errorf("%s: the output is %q", test.path, o.Output)
 		}
 		if took := time.Since(begin); took > 5*time.Second {
 			t.Errorf("%s took %v", test.path, took)
 		}
 	}
-	o := once(t, Check{Kind: HTTP, Path: "/slow", Timeout: 50 * time.Millisecond}, at)
+	o := once(t, Probe{Kind: HTTP, Path: "/slow", Timeout: 50 * time.Millisecond}, at)
 	o.expect(t, "critical GET /slow: no answer within 50ms")
 
-	once(t, Check{Kind: HTTP, Path: "/ok?a=b", Method: "HEAD"}, at).expect(t, "passing HEAD /ok: 200 OK")
+	once(t, Probe{Kind: HTTP, Path: "/ok?a=b", Method: "HEAD"}, at).expect(t, "passing HEAD /ok: 200 OK")
 	r := asked.Load()
 	if r.Method != "HEAD" || r.URL.RawQuery != "a=b" || r.Host != at.String() || r.UserAgent() != userAgent {
 		t.Errorf("asked %s %s, host %s, by %s", r.Method, r.URL, r.Host, r.UserAgent())
@@ -115,7 +118,7 @@ func TestHTTP(t *testing.T) {
 }
 
 func TestHTTPWithoutServer(t *testing.T) {
-	once(t, Check{Kind: HTTP, Path: "/"}, unused(t)).expect(t, "critical GET /: connection refused")
+	once(t, Probe{Kind: HTTP, Path: "/"}, unused(t)).expect(t, "critical GET /: connection refused")
 }
 
 // unused is an address where nobody listens.
@@ -155,16 +158,16 @@ func raw(t *testing.T, answer string) netip.AddrPort {
 
 func TestHTTPOfSomethingElse(t *testing.T) {
 	for _, answer := range []string{"", "SSH-2.0-x\r\n", "HTTP/1.1 200", "HTTP/1.1 x\r\n\r\n", "HTTP/1.1 200 OK\r\nx x x\r\n\r\n", "HTTP/1.1 200 OK\r\n" + strings.Repeat("X: "+strings.Repeat("y", 1000)+"\r\n", 100) + "\r\n"} {
-		o := once(t, Check{Kind: HTTP, Path: "/"}, raw(t, answer))
-		if o.status != registry.Critical || !strings.HasPrefix(o.reason, "GET /: ") || len(o.reason) > registry.MaxReasonLength {
+		o := once(t, Probe{Kind: HTTP, Path: "/"}, raw(t, answer))
+		if o.Status != registry.Critical || !strings.HasPrefix(o.Reason, "GET /: ") || len(o.Reason) > registry.MaxReasonLength {
 			t.Errorf("%.20q: %+v", answer, o)
 		}
-		if strings.ContainsAny(o.reason, "\"") || strings.Contains(o.reason, "SSH") || strings.Contains(o.reason, "x x") {
-			t.Errorf("%.20q: the reason quotes it: %s", answer, o.reason)
+		if strings.ContainsAny(o.Reason, "\"") || strings.Contains(o.Reason, "SSH") || strings.Contains(o.Reason, "x x") {
+			t.Errorf("%.20q: the reason quotes it: %s", answer, o.Reason)
 		}
 		// The same again, from another port of this side.
-		if again := once(t, Check{Kind: HTTP, Path: "/"}, raw(t, answer)); again.reason != o.reason {
-			t.Errorf("the reasons differ: %q, %q", o.reason, again.reason)
+		if again := once(t, Probe{Kind: HTTP, Path: "/"}, raw(t, answer)); again.Reason != o.Reason {
+			t.Errorf("the reasons differ: %q, %q", o.Reason, again.Reason)
 		}
 	}
 }
@@ -175,7 +178,7 @@ func TestHTTPS(t *testing.T) {
 	server.StartTLS()
 	defer server.Close()
 	at := address(t, server.Listener)
-	c := Check{Kind: HTTPS, Path: "/h"}
+	c := Probe{Kind: HTTPS, Path: "/h"}
 	once(t, c, at).expect(t, "critical GET /h: tls: failed to verify certificate: x509: certificate signed by unknown authority")
 	c.SkipVerify = true
 	once(t, c, at).expect(t, "passing GET /h: 200 OK")
@@ -195,14 +198,14 @@ func TestHTTPS(t *testing.T) {
 	defer two.Close()
 	once(t, c, address(t, two.Listener)).expect(t, "passing GET /h: 200 OK")
 	// The other way round.
-	c = Check{Kind: HTTPS, Path: "/h"}
+	c = Probe{Kind: HTTPS, Path: "/h"}
 	plain := httptest.NewServer(http.NotFoundHandler())
 	defer plain.Close()
 	o := once(t, c, address(t, plain.Listener))
-	if o.status != registry.Critical {
+	if o.Status != registry.Critical {
 		t.Errorf("%+v", o)
 	}
-	once(t, Check{Kind: HTTP, Path: "/h"}, at).expect(t, "critical GET /h: 400 Bad Request")
+	once(t, Probe{Kind: HTTP, Path: "/h"}, at).expect(t, "critical GET /h: 400 Bad Request")
 }
 
 // TestVerified shows that a certificate is looked at, with the test server's
@@ -214,7 +217,7 @@ func TestVerified(t *testing.T) {
 	roots := x509.NewCertPool()
 	roots.AddCert(server.Certificate())
 	for name, want := range map[string]bool{"": true, "example.com": true, "example.org": false} {
-		config := Check{ServerName: name}.tls()
+		config := Probe{ServerName: name}.tls()
 		config.RootCAs = roots
 		if name == "" {
 			config.ServerName = "127.0.0.1"
@@ -236,16 +239,16 @@ func TestTCP(t *testing.T) {
 	}
 	defer l.Close()
 	at := address(t, l)
-	once(t, Check{Kind: TCP}, at).expect(t, "passing connected")
-	once(t, Check{Kind: TCP}, netip.AddrPortFrom(netip.IPv4Unspecified(), at.Port())).expect(t, "passing connected")
+	once(t, Probe{Kind: TCP}, at).expect(t, "passing connected")
+	once(t, Probe{Kind: TCP}, netip.AddrPortFrom(netip.IPv4Unspecified(), at.Port())).expect(t, "passing connected")
 	l.Close()
-	once(t, Check{Kind: TCP}, at).expect(t, "critical connection refused")
+	once(t, Probe{Kind: TCP}, at).expect(t, "critical connection refused")
 }
 
 func TestTCPWithoutAnswer(t *testing.T) {
 	ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
 	defer cancel()
-	checkTCP(ctx, Check{Timeout: time.Second}, loopback).expect(t, "critical no answer within 1s")
+	checkTCP(ctx, Probe{Timeout: time.Second}, netip.MustParseAddrPort("127.0.0.1:80")).expect(t, "critical no answer within 1s")
 }
 
 func TestIPv6(t *testing.T) {
@@ -259,42 +262,6 @@ func TestIPv6(t *testing.T) {
 	server.Start()
 	defer server.Close()
 	at := netip.AddrPortFrom(netip.IPv6Unspecified(), address(t, l).Port())
-	once(t, Check{Kind: TCP}, at).expect(t, "passing connected")
-	once(t, Check{Kind: HTTP, Path: "/"}, at).expect(t, "passing GET /: 200 OK")
-}
-
-// TestCheckerOverTheNetwork leads a real server through a life.
-func TestCheckerOverTheNetwork(t *testing.T) {
-	var code atomic.Int32
-	code.Store(503)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(int(code.Load())) }))
-	defer server.Close()
-	c := New(nil, "")
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- c.Run(ctx) }()
-	target := Target{ID: "web", Check: Check{Kind: HTTP, Path: "/", Interval: 10 * time.Millisecond}, Addr: address(t, server.Listener)}
-	c.Set(target)
-	expect := func(want registry.Status) {
-		t.Helper()
-		select {
-		case <-c.Changed():
-		case <-time.After(10 * time.Second):
-			t.Fatal("no change")
-		}
-		if got := c.Take(); len(got) != 1 || got[0].Status != want {
-			t.Errorf("got %+v, want %s", got, want)
-		}
-	}
-	expect(registry.Critical)
-	code.Store(200)
-	expect(registry.Passing)
-	code.Store(429)
-	expect(registry.Warning)
-	server.Close()
-	expect(registry.Critical)
-	cancel()
-	if err := <-ended; err != nil {
-		t.Error(err)
-	}
+	once(t, Probe{Kind: TCP}, at).expect(t, "passing connected")
+	once(t, Probe{Kind: HTTP, Path: "/"}, at).expect(t, "passing GET /: 200 OK")
 }
