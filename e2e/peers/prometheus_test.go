@@ -20,23 +20,22 @@ import (
 )
 
 // scraped are the targets that Prometheus would have. It runs Prometheus's own
-// discovery with an entry of consul_sd_configs. (Debian's prometheus is built
-// without that.)
+// discovery with an entry of consul_sd_configs or eureka_sd_configs. (Debian's
+// prometheus is built without them.)
 type scraped struct {
 	t  *testing.T
+	id model.LabelName // that tells targets apart
 	mu sync.Mutex
 	by map[string]*targetgroup.Group // by source, as Prometheus keeps them
 }
 
-func discover(t *testing.T, entry string) *scraped {
+func discover(t *testing.T, config discovery.Config, id model.LabelName) *scraped {
 	t.Helper()
-	var config consul.SDConfig
-	must(t, yaml.UnmarshalStrict([]byte(entry), &config))
 	registry := prometheus.NewRegistry()
 	metrics := config.NewDiscovererMetrics(registry, discovery.NewRefreshMetrics(registry))
 	discoverer, err := config.NewDiscoverer(discovery.DiscovererOptions{Logger: slog.New(slog.DiscardHandler), Metrics: metrics})
 	must(t, err)
-	s := &scraped{t: t, by: make(map[string]*targetgroup.Group)}
+	s := &scraped{t: t, id: id, by: make(map[string]*targetgroup.Group)}
 	ctx, stop := context.WithCancel(context.Background())
 	found := make(chan []*targetgroup.Group)
 	var work sync.WaitGroup
@@ -59,8 +58,8 @@ func discover(t *testing.T, entry string) *scraped {
 	return s
 }
 
-// has waits until the targets are these, by the id of the service, and returns
-// their labels.
+// has waits until the targets are these, by the label that tells them apart, and
+// returns all their labels.
 func (s *scraped) has(limit time.Duration, want ...string) map[string]model.LabelSet {
 	s.t.Helper()
 	var found map[string]model.LabelSet
@@ -72,7 +71,7 @@ func (s *scraped) has(limit time.Duration, want ...string) map[string]model.Labe
 		for _, group := range s.by {
 			for _, target := range group.Targets {
 				labels := group.Labels.Merge(target)
-				id := string(labels["__meta_consul_service_id"])
+				id := string(labels[s.id])
 				found[id] = labels
 				id, _, _ = strings.Cut(id, ":")
 				ids = append(ids, id)
@@ -98,7 +97,9 @@ func TestPrometheusConsul(t *testing.T) {
 	}
 	register("web-1", "prod")
 	register("web-2", "test")
-	targets := discover(t, fmt.Sprintf("{server: %q, tags: [prod], refresh_interval: 1s}", s.address))
+	var config consul.SDConfig
+	must(t, yaml.UnmarshalStrict(fmt.Appendf(nil, "{server: %q, tags: [prod], refresh_interval: 1s}", s.address), &config))
+	targets := discover(t, &config, "__meta_consul_service_id")
 	labels := targets.has(time.Minute, "web-1")["web-1"]
 	wanted := model.LabelSet{
 		"__address__": "192.0.2.1:8080", "__meta_consul_dc": "dc1", "__meta_consul_tags": ",prod,", "__meta_consul_service": "web",
