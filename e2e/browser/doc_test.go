@@ -4,5 +4,5 @@
 //
 //	go test ./...                    # skips when there is no Chromium
 //	CLEAT_E2E=1 go test ./...        # fails instead
-//	go test -run Screenshots -write  # makes the pictures in docs/ again
+//	go test -run Screenshots -docs   # makes the pictures in docs/ again
 package browser

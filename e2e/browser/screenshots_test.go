@@ -9,15 +9,34 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-var write = flag.String("write", "", "write pictures of all pages into this `directory`")
+// docs is where the pictures are that docs/dashboard.md shows.
+const docs = "../../docs/pictures"
 
-// TestScreenshots takes a picture of every page, to be looked at.
+// shown are the pictures in docs, by the name that they have here.
+var shown = map[string]string{
+	"trouble-services-light": "services", "trouble-instance-light": "instance", "company-map-light": "map", "trouble-map-dark": "map-dark",
+}
+
+var (
+	again = flag.Bool("docs", false, "make the pictures in docs/pictures again")
+	write = flag.String("write", "", "write pictures of all pages into this `directory`")
+)
+
+// TestScreenshots takes a picture of every page, to be looked at. -write and -docs
+// keep them.
 func TestScreenshots(t *testing.T) {
-	if *write == "" {
-		t.Log("nothing is written; -write DIR does")
-	}
 	shot := func(b *tab, name string) {
 		var picture []byte
+		if name := shown[name]; *again && name != "" {
+			b.do(chromedp.CaptureScreenshot(&picture))
+			picture, err := small(picture)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(docs, name+".png"), picture, 0o644); err != nil { //nolint:gosec // for everybody to see
+				t.Fatal(err)
+			}
+		}
 		b.do(chromedp.FullScreenshot(&picture, 100))
 		if len(picture) < 1000 {
 			t.Errorf("the picture of %s has %d bytes", name, len(picture))
@@ -37,7 +56,7 @@ func TestScreenshots(t *testing.T) {
 		b.close() // a browser has six connections to a server
 	}
 	pages := map[string]string{
-		"services": "/", "service": "/services/mysql?namespace=default", "instance": "/instances/db-1:3306?namespace=default",
+		"services": "/", "service": "/services/mysql?namespace=default", "instance": "/instances/cache-2:6379?namespace=default",
 		"launchers": "/sessions", "events": "/events", "map": "/map",
 	}
 	t.Run("empty", func(t *testing.T) {

@@ -11,8 +11,8 @@ type part struct {
 	nodes []int // of the drawing
 	links []int // of the drawing
 
-	layers        [][]*item // from left to right, each from top to bottom
-	ways          [][]*item // by link: from its left end to its right end
+	layers        [][]*item  // from left to right, each from top to bottom
+	ways          [][]*joint // by link: from its left end to its right end
 	width, height float64
 	crossings     int
 
@@ -38,7 +38,7 @@ const noBox = -1
 // joint connects items of neighbouring layers; lines that share lanes share it.
 type joint struct {
 	left, right *item
-	lines       int
+	port        float64 // where it leaves the left one, from its middle
 }
 
 // wide returns how wide a picture of that area is to be.
@@ -226,14 +226,18 @@ func (p *part) weave(d *drawing, layers map[int]int) error {
 	}
 	type place struct{ owner, layer int }
 	lanes := make(map[place]*item)
-	joints := make(map[[2]*item]*joint)
+	type ends struct {
+		left, right *item
+		back        int // a line that runs back has joints of its own
+	}
+	joints := make(map[ends]*joint)
 	for _, i := range p.links {
 		l := d.links[i]
-		from, to, owner := l.from, l.to, l.to
+		from, to, owner, back := l.from, l.to, l.to, 0
 		if l.back {
-			from, to, owner = l.to, l.from, -1-i
+			from, to, owner, back = l.to, l.from, -1-i, -1-i
 		}
-		way := []*item{boxes[from]}
+		stops := []*item{boxes[from]}
 		for layer := layers[from] + 1; layer < layers[to]; layer++ {
 			key := place{owner, layer}
 			if lanes[key] == nil {
@@ -242,21 +246,22 @@ func (p *part) weave(d *drawing, layers map[int]int) error {
 				}
 				lanes[key] = enter(noBox, layer)
 			}
-			way = append(way, lanes[key])
+			stops = append(stops, lanes[key])
 		}
-		way = append(way, boxes[to])
-		p.ways = append(p.ways, way)
-		for n := range len(way) - 1 {
-			key := [2]*item{way[n], way[n+1]}
+		stops = append(stops, boxes[to])
+		var way []*joint
+		for n := range len(stops) - 1 {
+			key := ends{stops[n], stops[n+1], back}
 			j := joints[key]
 			if j == nil {
-				j = &joint{left: way[n], right: way[n+1]}
+				j = &joint{left: stops[n], right: stops[n+1]}
 				joints[key] = j
 				j.left.after = append(j.left.after, j)
 				j.right.before = append(j.right.before, j)
 			}
-			j.lines++
+			way = append(way, j)
 		}
+		p.ways = append(p.ways, way)
 	}
 	return nil
 }

@@ -185,23 +185,17 @@ func (p *part) draw(d *drawing) {
 		const perJoint = 2 // more lines need more room to be told apart
 		x += width + min(widestGap, columnGap+perJoint*float64(joints))
 	}
-	ports := p.ports()
+	p.spread()
 	for n, i := range p.links {
 		l := &d.links[i]
-		way := p.ways[n]
 		l.points = l.points[:0]
-		for k, item := range way {
-			c := columns[item.layer]
-			if k > 0 {
-				y := item.y
-				if l.back && item.box != noBox {
-					y += backPort
-				}
-				l.points = append(l.points, Point{c.left, y})
+		for _, j := range p.ways[n] {
+			l.points = append(l.points, Point{columns[j.left.layer].right, j.left.y + j.port})
+			y := j.right.y
+			if l.back && j.right.box != noBox {
+				y += backPort
 			}
-			if k < len(way)-1 {
-				l.points = append(l.points, Point{c.right, item.y + ports[item][way[k+1]]})
-			}
+			l.points = append(l.points, Point{columns[j.right.layer].left, y})
 		}
 		if l.back {
 			slices.Reverse(l.points)
@@ -213,22 +207,19 @@ func (p *part) draw(d *drawing) {
 // run back: the middle is where the others arrive.
 const backPort = 14
 
-// ports spreads the lines that leave a box over its right side, in the order of
+// spread spreads the lines that leave a box over its right side, in the order of
 // where they go.
-func (p *part) ports() map[*item]map[*item]float64 {
-	ports := make(map[*item]map[*item]float64)
+func (p *part) spread() {
 	for _, layer := range p.layers {
 		for _, i := range layer {
 			if i.box == noBox || len(i.after) < 2 {
 				continue
 			}
-			joints := slices.SortedStableFunc(slices.Values(i.after), func(a, b *joint) int { return cmp.Compare(a.right.y, b.right.y) })
-			gap := min(portGap, portSpread/float64(len(joints)-1))
-			ports[i] = make(map[*item]float64, len(joints))
-			for n, j := range joints {
-				ports[i][j.right] = gap * (float64(n) - float64(len(joints)-1)/2)
+			slices.SortStableFunc(i.after, func(a, b *joint) int { return cmp.Compare(a.right.y, b.right.y) })
+			gap := min(portGap, portSpread/float64(len(i.after)-1))
+			for n, j := range i.after {
+				j.port = gap * (float64(n) - float64(len(i.after)-1)/2)
 			}
 		}
 	}
-	return ports
 }

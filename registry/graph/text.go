@@ -205,7 +205,7 @@ func Short(filter, namespace string) string {
 func Sentence(e registry.GraphEdge) string {
 	from := Name(e.From)
 	text := fmt.Sprintf("%s requires %s", from, Short(e.Filter, from[:max(0, strings.LastIndexByte(from, '/'))]))
-	if service, _, _ := strings.Cut(e.Filter, "?"); e.Alias != "" && e.Alias != service {
+	if service, _, _ := strings.Cut(e.Filter, "?"); e.Alias != "" && e.Alias != strings.ReplaceAll(service, "-", "_") && e.Alias != service {
 		text += " as " + e.Alias
 	}
 	if e.Optional {

@@ -158,6 +158,13 @@
       this.size = [svg.viewBox.baseVal.width, svg.viewBox.baseVal.height];
       this.boxes = new Map([...svg.querySelectorAll('.box')].map(box => [box.dataset.id, box]));
       this.lines = [...svg.querySelectorAll('.line')];
+      // From afar a name may be as large as its box is wide.
+      svg.classList.remove('far');
+      for (const box of this.boxes.values()) {
+        const name = box.querySelector('.name'), text = name.getBBox();
+        const room = box.querySelector('.frame').getBBox().width - text.x - 6;
+        name.style.setProperty('--far', Math.min(26, 13 * room / text.width) + 'px');
+      }
       this.zoom(this.scale);
       this.light();
     }
@@ -171,6 +178,7 @@
       const by = scale / this.scale;
       const left = (canvas.scrollLeft + x) * by - x, top = (canvas.scrollTop + y) * by - y;
       this.scale = scale;
+      this.svg.classList.toggle('far', scale < 0.65);
       this.svg.setAttribute('width', this.size[0] * scale);
       this.svg.setAttribute('height', this.size[1] * scale);
       canvas.scrollTo(left, top);
