@@ -22,10 +22,8 @@ import (
 // strict makes a missing browser a failure.
 var strict = os.Getenv("CLEAT_E2E") != ""
 
-var (
-	chromium context.Context
-	quit     = func() {}
-)
+// chromium is the browser; nil: there is none.
+var chromium context.Context
 
 // TestMain starts one browser for all tests.
 func TestMain(m *testing.M) {
@@ -42,13 +40,13 @@ func run(m *testing.M) int {
 		chromedp.Flag("font-render-hinting", "none"), chromedp.WSURLReadTimeout(time.Minute))
 	allocated, free := chromedp.NewExecAllocator(context.Background(), options...)
 	defer free()
-	var end context.CancelFunc
-	chromium, end = chromedp.NewContext(allocated)
+	browser, end := chromedp.NewContext(allocated)
 	defer end()
-	if err := chromedp.Run(chromium); err != nil {
+	if err := chromedp.Run(browser); err != nil {
 		fmt.Fprintln(os.Stderr, "Chromium does not start:", err)
 		return 1
 	}
+	chromium = browser
 	return m.Run()
 }
 
@@ -177,6 +175,7 @@ func (b *tab) until(what, expression string) {
 	for began := time.Now(); time.Since(began) < patience; time.Sleep(20 * time.Millisecond) {
 		// While a page goes and another comes, there is nobody to ask.
 		if err = chromedp.Run(b.ctx, chromedp.Evaluate("Boolean("+expression+")", &yes)); err == nil && yes {
+			b.t.Logf("%s: after %v", what, time.Since(began).Round(time.Millisecond))
 			return
 		}
 	}

@@ -371,10 +371,15 @@ func TestLive(t *testing.T) {
 			t.Fatal("the stream is over: ", lines.Err())
 			return time.Time{}
 		}
-		next()                            // at once
-		time.Sleep(calm + time.Second/10) // and then when something happens
+		at := next() // at once
+		time.Sleep(calm / 2)
+		w.register("web", "w-0", nil) // while nothing is told: no sooner than anybody could read
+		if took := next().Sub(at); took < calm || took > calm+gather {
+			t.Errorf("a change soon after the first is told after %v", took)
+		}
+		time.Sleep(calm + time.Second/10)
 		w.register("web", "w-1", nil)
-		at := time.Now()
+		at = time.Now()
 		if took := next().Sub(at); took > gather {
 			t.Errorf("a change is told after %v", took)
 		}

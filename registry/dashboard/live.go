@@ -50,6 +50,7 @@ func (d *dashboard) live(w http.ResponseWriter, r *http.Request) {
 		return stream.Send("", "change", data)
 	}
 	var last registry.Revision // of the journal
+	d.happened(&last)
 	for ctx := r.Context(); ctx.Err() == nil; {
 		if said() != nil {
 			return
@@ -64,23 +65,22 @@ func (d *dashboard) live(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// happened returns a channel that is closed when something happens after what the
-// page has been told of; at once, if something has since the last call.
+// happened returns a channel that is closed when something happens after the
+// event that was the last; at once, if something has. It brings last up to date.
 func (d *dashboard) happened(last *registry.Revision) <-chan struct{} {
-	first := *last == 0
-	again := false
+	began := *last
 	for {
 		events, _, more := d.server.Events(*last)
-		if len(events) == 0 {
-			if again && !first {
-				over := make(chan struct{})
-				close(over)
-				return over
-			}
+		if len(events) > 0 {
+			*last = events[len(events)-1].Revision
+			continue
+		}
+		if *last == began {
 			return more
 		}
-		again = true
-		*last = events[len(events)-1].Revision
+		over := make(chan struct{})
+		close(over)
+		return over
 	}
 }
 

@@ -162,7 +162,7 @@
       svg.classList.remove('far');
       for (const box of this.boxes.values()) {
         const name = box.querySelector('.name'), text = name.getBBox();
-        const room = box.querySelector('.frame').getBBox().width - text.x - 6;
+        const room = box.querySelector('.frame').getBBox().width - text.x - 10;
         name.style.setProperty('--far', Math.min(26, 13 * room / text.width) + 'px');
       }
       this.zoom(this.scale);
