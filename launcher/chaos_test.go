@@ -55,9 +55,9 @@ const (
 	// effect and acknowledged: the longest distance between two restarts by
 	// change, a wait in the server's queue, and the slowest retry.
 	chaosRest = 2*mostGap + grantTime + time.Minute
-	// chaosOver is how much longer than CLEAT_STOP_TIMEOUT an end may take: a
-	// goodbye, and a command that is killed.
-	chaosOver = 600 * time.Millisecond
+	// chaosOver is how much longer than CLEAT_STOP_TIMEOUT an end may take: the
+	// longer one of a goodbye and releases that have come into need.
+	chaosOver = max(leaveTime, leastRelease) + 100*time.Millisecond
 )
 
 // chaos is one sequence.
@@ -106,6 +106,8 @@ type victim struct {
 	files    string // until then
 	count    atomic.Int64
 	launched time.Time
+	ending   time.Time     // when what follows the last child began
+	rest     time.Duration // that the init stage was told then
 }
 
 func (c *chaos) one(of int) bool { return c.random.IntN(of) == 0 }
@@ -228,6 +230,11 @@ func (c *chaos) victim(n int) *victim {
 	}
 	v.established.Store(int32(c.random.IntN(2)))
 	v.listen(80)
+	v.rested = func(rest time.Duration) {
+		if rest > 0 {
+			v.ending, v.rest = time.Now(), rest
+		}
+	}
 	v.commands(e)
 	v.kernel.Script("app", v.app)
 	v.kernel.Script("check", v.commandScript)
@@ -488,11 +495,7 @@ func (c *chaos) check() {
 			if v.outputs() != v.files {
 				c.t.Errorf("%s: a file was written after the stop", v.name)
 			}
-			limit := v.timeout + chaosOver
-			if v.grounded {
-				limit += time.Duration(len(chaosVolumes)) * leastRelease
-			}
-			if !v.over() && time.Since(v.stopAt) > limit {
+			if !v.over() && time.Since(v.stopAt) > v.timeout+chaosOver {
 				c.t.Errorf("%s: it has not ended %v after the stop, with CLEAT_STOP_TIMEOUT=%v", v.name, time.Since(v.stopAt), v.timeout)
 			}
 		}
@@ -608,6 +611,9 @@ func (c *chaos) atEnd() {
 		}
 		if !slices.Equal(v.last(), []int{v.code}) {
 			c.t.Errorf("%s: the exit code is %d, and the last record is %v", v.name, v.code, v.last())
+		}
+		if took := v.ended.Sub(v.ending); took > min(v.timeout+chaosOver, v.rest) {
+			c.t.Errorf("%s: what follows the child took %v, with CLEAT_STOP_TIMEOUT=%v; the init stage was told %v", v.name, took, v.timeout, v.rest)
 		}
 		if there := v.provisioned(); len(there) > 0 {
 			c.t.Errorf("%s: %v were provisioned, and not released", v.name, there)

@@ -60,7 +60,7 @@ type ground struct {
 	retry    time.Time
 	undo     []*volumeState          // in the order in which they were provisioned
 	rolling  bool                    // what was provisioned is being released, to begin anew
-	until    time.Time               // when the releases at the end must be over
+	least    time.Duration           // that each release at the end has, even when the time is over
 	hurry    context.CancelCauseFunc // ends the release under way
 	awaited  []string
 }

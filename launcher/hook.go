@@ -246,8 +246,8 @@ func (s *supervisor) preStopped() {
 // postStop runs POST_STOP for the child that has ended.
 func (s *supervisor) postStop() bool {
 	within := never
-	if !s.stopAt.IsZero() {
-		within = time.Until(s.stopAt)
+	if s.life == lifeEnding {
+		within = time.Until(s.parting.until) - s.set.Releasing
 	}
 	e := s.parting.ended
 	return s.runHook(settings.PostStop, within, settings.WhyVariable+"="+e.why,

@@ -15,10 +15,15 @@ import (
 //	                         (of a stop alone)                   │       (of a stop alone)         │
 //	                                                             └─ to be started again ───────────┴──► waiting
 //
-// The exit code is recorded the moment that the child has ended. What follows
-// that has a part of the stop's time that is kept for it
-// ([settings.Settings.Afterwards]); the child is killed so much earlier.
+// The exit code is recorded the moment that the child has ended. All that
+// follows has one deadline, until: CLEAT_STOP_TIMEOUT after the stop began, or
+// after a child ended by itself. Of that time a part is kept for what follows
+// ([settings.Settings.Afterwards]), and the child is killed so much earlier; each
+// step leaves to those behind it what is kept for them, however long it takes.
+// Only what is stuck in the kernel, where no KILL helps, and releases that have
+// come into need (leastRelease) make it longer.
 type parting struct {
+	until  time.Time      // everything is over by then; zero: nothing has ended for good yet
 	signal syscall.Signal // the child is told to end with
 	told   bool           // it was
 	ended  struct {       // the last child
@@ -38,9 +43,12 @@ func (s *supervisor) killTime(began time.Time) time.Time {
 // be done. hook says that a child has ended just now.
 func (s *supervisor) finish(code int, hook bool) {
 	s.code = code
-	s.record(code, s.endTime(hook)+s.releaseTime()+cleanUpTime)
+	s.parting.until, s.parting.hook = s.stopAt, hook
+	if s.stopAt.IsZero() {
+		s.parting.until = time.Now().Add(s.set.StopTimeout)
+	}
+	s.record(code, s.endTime()+cleanUpTime)
 	s.life = lifeEnding
-	s.parting.hook = hook
 	s.cancel(errStopping)
 	s.abandonBatch()
 	s.unwatch()
@@ -48,22 +56,27 @@ func (s *supervisor) finish(code int, hook bool) {
 	if s.joined {
 		s.Client.Leave(leaveTime) // nothing is offered any more
 	}
-	s.endCoprocesses(everyone, never)
+	within := time.Until(s.parting.until) - s.set.Releasing
+	if hook {
+		within -= s.set.Hooks[settings.PostStop].Timeout // 0 without it
+	}
+	s.endCoprocesses(everyone, within)
 	s.finishing()
 }
 
-// endTime is how long coprocesses and POST_STOP may still take.
-func (s *supervisor) endTime(hook bool) time.Duration {
-	var longest time.Duration
-	for _, c := range s.coprocesses {
-		if c.process != nil {
-			longest = max(longest, c.Timeout)
-		}
+// endTime is how long what follows the child's end may take: nothing, if there
+// is nothing.
+func (s *supervisor) endTime() time.Duration {
+	_, hook := s.set.Hooks[settings.PostStop]
+	hook = hook && s.parting.hook || s.hooks.runs(settings.PostStop)
+	left := max(time.Until(s.parting.until), 0)
+	switch {
+	case s.ground.toRelease():
+		return left + leastRelease
+	case hook || s.coprocessesRun(everyone):
+		return left
 	}
-	if hook || s.hooks.runs(settings.PostStop) {
-		longest += s.set.Hooks[settings.PostStop].Timeout // 0 without it
-	}
-	return longest
+	return 0
 }
 
 // finishing goes on when a part of what is to be done has ended.

@@ -19,8 +19,8 @@ const (
 	// rollbackTime is how long a release command may take to make room for
 	// another attempt.
 	rollbackTime = time.Minute
-	// leastRelease is how long a release command has at least at the end, even
-	// when the stop has used up its time.
+	// leastRelease is how long all release commands together have at least at the
+	// end, even when the stop has used up its time.
 	leastRelease = 500 * time.Millisecond
 )
 
@@ -90,7 +90,7 @@ func (s *supervisor) releaseNext() {
 		}
 		most := rollbackTime
 		if s.life == lifeReleasing {
-			most = max(time.Until(g.until)/time.Duration(last+1), leastRelease)
+			most = s.releaseTime(1 + g.releases())
 		}
 		ctx, cancel := context.WithCancelCause(context.Background())
 		g.hurry = cancel
@@ -122,16 +122,21 @@ func (g *ground) toRelease() bool {
 	return len(g.undo) > 0 || g.work == workProvision || g.work == workRelease
 }
 
-// releaseTime is how long releasing what is provisioned may take.
-func (s *supervisor) releaseTime() time.Duration {
-	if !s.ground.toRelease() {
-		return 0
+// releases counts the release commands that are still to be run.
+func (g *ground) releases() int {
+	n := 0
+	for _, v := range g.undo {
+		if v.Release != "" {
+			n++
+		}
 	}
-	left := s.set.StopTimeout
-	if !s.stopAt.IsZero() {
-		left = max(time.Until(s.stopAt), 0)
-	}
-	return left + time.Duration(len(s.ground.undo)+1)*leastRelease
+	return n
+}
+
+// releaseTime is how long the next of so many release commands may take at the
+// end: they share what is left evenly.
+func (s *supervisor) releaseTime(left int) time.Duration {
+	return max(time.Until(s.parting.until)/time.Duration(left), s.ground.least)
 }
 
 // release releases the volumes; then life is over.
@@ -141,15 +146,17 @@ func (s *supervisor) release() {
 		s.life = lifeOver
 		return
 	}
-	g.until = s.stopAt
-	if g.until.IsZero() {
-		g.until = time.Now().Add(s.set.StopTimeout)
-	}
 	s.life = lifeReleasing
+	left := g.releases()
+	if g.work == workRelease || g.work == workProvision {
+		left++ // that one's, or the one that undoes it
+	}
+	g.least = leastRelease / time.Duration(max(left, 1))
 	if g.work == workRelease { // it began when there was more time
-		s.alarm.at(alarmGround, time.Now().Add(max(time.Until(g.until)/time.Duration(len(g.undo)+1), leastRelease)))
+		s.alarm.at(alarmGround, time.Now().Add(s.releaseTime(left)))
 	}
 	s.keep()
 	s.endKeeping() // the file may be on a volume
 	s.keeper, s.endKeeping = nil, func() {}
+	s.stepGround() // nothing else may happen that would begin it
 }

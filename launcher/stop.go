@@ -89,7 +89,7 @@ func (s *supervisor) hurry(sig syscall.Signal) {
 func (s *supervisor) terminate() {
 	s.endDrain()
 	s.life = lifeStopping
-	kill := s.stopAt.Add(-s.set.Afterwards)
+	kill := s.killTime(s.stopAt.Add(-s.set.StopTimeout))
 	s.alarm.at(alarmStop, kill)
 	s.parting.signal = s.stopSignalFor(s.stopSignal)
 	s.preStop(whyStop, kill)

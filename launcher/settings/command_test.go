@@ -41,6 +41,9 @@ func TestAfterwards(t *testing.T) {
 		{"CLEAT_COPROCESS_A=x\nCLEAT_COPROCESS_A_STOP=before", 0, 4 * time.Second, 9 * time.Second},
 		{"CLEAT_COPROCESS_A=x\nCLEAT_COPROCESS_B=x\nCLEAT_COPROCESS_B_TIMEOUT=3s", 3 * time.Second, 3 * time.Second, 6 * time.Second},
 		{"CLEAT_STOP_TIMEOUT=800ms\nCLEAT_HOOK_POST_STOP=x\nCLEAT_COPROCESS_A=x", 300 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond},
+		{"CLEAT_VOLUME_A=/a?provision=make&release=undo", 1125 * time.Millisecond, 3937500 * time.Microsecond, 7875 * time.Millisecond},
+		{"CLEAT_VOLUME_A=/a?provision=make", 0, 4 * time.Second, 9 * time.Second},
+		{"CLEAT_STOP_TIMEOUT=8s\nCLEAT_VOLUME_A=/a?provision=make&release=undo\nCLEAT_HOOK_POST_STOP=x\nCLEAT_COPROCESS_A=x", 4 * time.Second, 2 * time.Second, 4 * time.Second},
 		{"CLEAT_STOP_TIMEOUT=0s\nCLEAT_HOOK_POST_STOP=x\nCLEAT_HOOK_PRE_STOP=x", 0, 0, 0},
 	} {
 		s := parse(t, environOf(test.environ))

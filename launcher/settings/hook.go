@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"cleat/launcher/volume"
 )
 
 // HookName says when a hook runs.
@@ -191,9 +193,15 @@ func hookVariables() []string {
 	return append(all, hookPrefix+string(PreStart)+"_WAIT")
 }
 
+// releaseShare is the part of the stop that is kept for the releases of volumes:
+// one in so many. Beside what POST_STOP and coprocesses have where nothing is
+// said, that makes half of it.
+const releaseShare = 8
+
 // afterwards keeps the time of the stop that is needed after the child's end:
-// by the coprocesses that stop then, together, and then by POST_STOP. What they
-// ask for may be half of the stop, so that the child has its time.
+// by the coprocesses that stop then, together, then by POST_STOP, and then by
+// the releases of volumes. What they ask for may be half of the stop, so that the
+// child has its time.
 func (p *parser) afterwards() {
 	s := p.s
 	var slowest Coprocess
@@ -207,13 +215,19 @@ func (p *parser) afterwards() {
 	if there {
 		s.Afterwards += hook.Timeout
 	}
+	who := "for POST_STOP and the slowest coprocess together"
+	if slices.ContainsFunc(s.Volumes, func(v volume.Volume) bool { return v.Release != "" }) {
+		s.Releasing = s.StopTimeout / releaseShare
+		s.Afterwards += s.Releasing
+		who = "for POST_STOP, the slowest coprocess and the releases of volumes (" + duration(s.Releasing) + ") together"
+	}
 	if most := s.StopTimeout / 2; s.Afterwards > most {
 		variable := coprocessPrefix + strings.ToUpper(slowest.Name) + "_TIMEOUT"
 		if slowest.Timeout == 0 || there && p.env.values[variable] == "" {
 			variable = hookPrefix + string(PostStop) + "_TIMEOUT"
 		}
 		p.fail(variable, p.env.values[variable], wrong("what follows the child's end would take "+duration(s.Afterwards)+" of the stop",
-			"at most half of CLEAT_STOP_TIMEOUT, "+duration(most)+", for POST_STOP and the slowest coprocess together", "raise CLEAT_STOP_TIMEOUT, and what stops the container"))
+			"at most half of CLEAT_STOP_TIMEOUT, "+duration(most)+", "+who, "raise CLEAT_STOP_TIMEOUT, and what stops the container"))
 		s.Afterwards = most
 	}
 	if there && hook.Timeout == 0 {

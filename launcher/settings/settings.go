@@ -65,6 +65,7 @@ type Settings struct {
 	Drain              time.Duration // at most StopTimeout
 	Linger             time.Duration // at most Drain
 	Afterwards         time.Duration // of StopTimeout, what is kept for what follows the child's end
+	Releasing          time.Duration // of Afterwards, what is kept for the releases of volumes, all together
 	KillGroup          bool
 	Rewrite            map[syscall.Signal]syscall.Signal // to 0: dropped
 	MapExit            map[int]int
@@ -107,6 +108,7 @@ func Parse(environ, command []string, host Host) (*Settings, error) {
 	p.hooks()
 	p.coprocesses()
 	p.tasks()
+	p.volumes()
 	p.stop()
 	p.trust()
 	if len(command) == 0 {
@@ -117,7 +119,6 @@ func Parse(environ, command []string, host Host) (*Settings, error) {
 	}
 	p.offers()
 	p.requirements()
-	p.volumes()
 	p.networks()
 	p.templates()
 	p.texts()

@@ -87,7 +87,7 @@ func (p *parser) stop() {
 	p.afterwards()
 	left, most := s.StopTimeout-s.Afterwards, "at most CLEAT_STOP_TIMEOUT, "
 	if s.Afterwards > 0 {
-		most = "at most what CLEAT_STOP_TIMEOUT leaves beside POST_STOP and the coprocesses, "
+		most = "at most what CLEAT_STOP_TIMEOUT leaves beside POST_STOP, the coprocesses and the releases of volumes, "
 	}
 	if !p.given("CLEAT_DRAIN") {
 		s.Drain = min(s.Drain, left/2)
