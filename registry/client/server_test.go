@@ -21,6 +21,7 @@ import (
 // house is a real server that can be killed and started again, empty.
 type house struct {
 	t        *testing.T
+	server   *server.Server
 	listener atomic.Pointer[memnet.Listener]
 	kill     func()
 }
@@ -43,6 +44,7 @@ func (h *house) start() {
 	if err != nil {
 		h.t.Fatal(err)
 	}
+	h.server = s
 	ctx, cancel := context.WithCancel(context.Background())
 	over := make(chan struct{})
 	go func() {
@@ -112,6 +114,50 @@ func see(t *testing.T, c *client.Client, want ...string) time.Duration {
 			t.Fatalf("no view with %q came", want)
 		}
 	}
+}
+
+// TestOperator: what an operator asks of the server reaches the launcher, and what
+// the launcher then declares is what consumers see.
+func TestOperator(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		reader := start(t, h, consumer("shop"))
+		first := start(t, h, provider("db-1"))
+		start(t, h, provider("db-2"))
+		see(t, reader, "db-1:3306", "db-2:3306")
+
+		const id = "db-1:3306"
+		commanded := func(do string, err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e := event[client.Commanded](t, first); e.Do != do || len(e.IDs) != 1 || e.IDs[0] != id {
+				t.Errorf("got %+v, want %s", e, do)
+			}
+		}
+		declare := func(status registry.Status) {
+			d := provider("db-1")
+			d.Provides[0].Status = status
+			first.Declare(d)
+		}
+		commanded("maintenance", h.server.Maintain("prod", id, true, "a new disk"))
+		see(t, reader, "db-2:3306") // at once, whatever the launcher does
+		declare(registry.Maintenance)
+		synctest.Wait()
+		if story, _ := h.server.Instance("prod", id); story.Instance.Reason != "a new disk" {
+			t.Errorf("got %+v", story.Instance)
+		}
+		commanded("service", h.server.Maintain("prod", id, false, ""))
+		declare(registry.Passing)
+		see(t, reader, "db-1:3306", "db-2:3306")
+		commanded("drain", h.server.Drain("prod", id))
+		declare(registry.Draining)
+		see(t, reader, "db-2:3306")
+		commanded("undrain", h.server.Undrain("prod", id))
+		declare(registry.Passing)
+		see(t, reader, "db-1:3306", "db-2:3306")
+	})
 }
 
 func TestConversation(t *testing.T) {
