@@ -39,7 +39,8 @@
 //
 //   - A signal that arrives after Run has begun reaches the supervisor, also
 //     when it is not listening yet. (Before, for about a millisecond, Go's
-//     runtime does with it what it likes.)
+//     runtime does with it what it likes.) None is lost behind others, also when
+//     it does not read; of several of the same number some may become one.
 //   - The exit code is the one of the last record once the supervisor has said
 //     end, or once the rest of that record is over; 125 when the supervisor was
 //     lost or could not be started. It never depends on who won a race for a

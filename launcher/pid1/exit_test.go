@@ -210,14 +210,10 @@ func TestOrphansAreReaped(t *testing.T) {
 	everywhere(t, func(t *testing.T, where option) {
 		r := start(t, helper("orphans"), where)
 		init := r.cmd.Process.Pid
-		time.Sleep(500 * time.Millisecond)
+		eventually(t, "supervisor and child run", func() bool { return len(r.family()) >= 2 })
 		r.signal(syscall.SIGSTOP) // freeze the reaper while orphans gather
-		time.Sleep(200 * time.Millisecond)
-		gathered := zombiesOf(t, init)
+		eventually(t, "orphans come to the init stage", func() bool { return zombiesOf(t, init) >= 10 })
 		r.signal(syscall.SIGCONT)
-		if gathered == 0 {
-			t.Error("no orphan ever came to the init stage")
-		}
 		eventually(t, "zombies are reaped", func() bool { return zombiesOf(t, init) < 3 })
 		r.signal(syscall.SIGTERM)
 		r.wantExit(143)

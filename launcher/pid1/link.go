@@ -61,7 +61,7 @@ func Attach() (*Link, bool) {
 	l := &Link{
 		welcome: w,
 		lost:    os.Getppid() != w.init,
-		signals: make(chan syscall.Signal, signalBuffer),
+		signals: make(chan syscall.Signal, readAtOnce),
 		records: os.NewFile(uintptr(w.records.fd), "records"),
 	}
 	go l.receive(os.NewFile(uintptr(w.signals.fd), "signals"))
@@ -133,7 +133,7 @@ func (l *Link) receive(pipe io.ReadCloser) {
 	if l.lost {
 		return
 	}
-	var numbers [signalBuffer]byte
+	var numbers [readAtOnce]byte
 	for {
 		n, err := pipe.Read(numbers[:])
 		for _, s := range numbers[:n] {

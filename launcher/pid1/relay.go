@@ -1,6 +1,7 @@
 package pid1
 
 import (
+	"bytes"
 	"os"
 	"runtime"
 	"sync/atomic"
@@ -16,32 +17,60 @@ import (
 // come out of Go's runtime. If none comes, there was no stop.
 const continuedWait = 100 * time.Millisecond
 
-// relay passes signals down the pipe as they come. It does nothing else, so
-// that its channel never fills up.
+// relay passes signals down the pipe as they come. Go drops a signal that does
+// not fit into the channel, so this always reads, also when the pipe is full
+// because the supervisor does not.
 type relay struct {
 	signals   <-chan os.Signal
 	continued atomic.Int64 // how many SIGCONT have come
 	extra     chan byte    // signals of our own making
 	down      *os.File
+	waiting   []byte // for the writer, in order
+	spare     []byte // what the writer has had before
 }
+
+// plainlyWaiting is how many signals may wait for the writer before one that
+// waits already is dropped when it comes again, as the kernel does at once.
+const plainlyWaiting = 1024
 
 func newRelay(signals <-chan os.Signal, down *os.File) *relay {
 	return &relay{signals: signals, down: down, extra: make(chan byte)}
 }
 
 func (r *relay) run() {
+	batches := make(chan []byte)
+	go r.write(batches)
 	for {
-		var number byte
+		var to chan<- []byte
+		if len(r.waiting) > 0 {
+			to = batches
+		}
 		select {
 		case s := <-r.signals:
-			number = byte(s.(syscall.Signal))
 			if s == syscall.SIGCONT {
 				r.continued.Add(1)
 			}
-		case number = <-r.extra:
+			r.add(byte(s.(syscall.Signal)))
+		case number := <-r.extra:
+			r.add(number)
+		case to <- r.waiting:
+			// The writer is done with the batch before.
+			r.waiting, r.spare = r.spare[:0], r.waiting
 		}
-		// An error means that the supervisor is gone, which run sees as well.
-		r.down.Write([]byte{number})
+	}
+}
+
+func (r *relay) add(number byte) {
+	if len(r.waiting) < plainlyWaiting || bytes.IndexByte(r.waiting, number) < 0 {
+		r.waiting = append(r.waiting, number)
+	}
+}
+
+// write writes batches. An error means that the supervisor is gone, which the
+// stage sees as well.
+func (r *relay) write(batches <-chan []byte) {
+	for batch := range batches {
+		r.down.Write(batch)
 	}
 }
 

@@ -17,8 +17,13 @@ const (
 	// and Go leaves them alone.
 	firstRealTime = 35
 	// signalBuffer is how many signals may wait for the goroutine that passes
-	// them on. Go drops what does not fit.
-	signalBuffer = 256
+	// them on. Go drops what does not fit, and its runtime holds up to two of
+	// each number while that goroutine has no processor: more than 64 waited in
+	// bursts on a busy machine. Memory that is not used costs nothing.
+	signalBuffer = 4096
+	// readAtOnce is how many signals the supervisor takes out of the pipe, and
+	// holds, at once.
+	readAtOnce = 256
 )
 
 // relayed lists the signals that are passed on: all that can be caught, but
