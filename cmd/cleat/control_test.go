@@ -268,8 +268,19 @@ func TestRunIsAsked(t *testing.T) {
 		return cmd
 	}
 	run := cleat("run", "--", exe, "test-child")
-	var log bytes.Buffer
-	run.Stdout, run.Stderr = &log, &log
+	file, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	log := func() string {
+		text, err := os.ReadFile(file.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	run.Stdout, run.Stderr = file, file
 	if err := run.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -285,11 +296,16 @@ func TestRunIsAsked(t *testing.T) {
 		for end := time.Now().Add(20 * time.Second); !condition(); time.Sleep(20 * time.Millisecond) {
 			if time.Now().After(end) {
 				out, _ := cleat("status").CombinedOutput()
-				t.Fatalf("not in time: %s; the status is\n%s", what, out)
+				t.Fatalf("not in time: %s; the status is\n%s\nthe log is\n%s", what, out, log())
 			}
 		}
 	}
+	// Running is healthy here, and a child that is only beginning ends by SIGTERM.
+	childReady := func(times int) func() bool {
+		return func() bool { return strings.Count(log(), "child ready") == times }
+	}
 	eventually("it is healthy", func() bool { _, err := check(); return err == nil })
+	eventually("the child catches signals", childReady(1))
 	if out, err := cleat("restart").CombinedOutput(); err != nil || !strings.HasPrefix(string(out), "restarting ") {
 		t.Errorf("restart: %v: %s", err, out)
 	}
@@ -297,6 +313,7 @@ func TestRunIsAsked(t *testing.T) {
 		out, err := cleat("status").CombinedOutput()
 		return err == nil && strings.Contains(strings.Join(strings.Fields(string(out)), " "), "restarts 1 (last: exit status 7")
 	})
+	eventually("the second child catches signals", childReady(2))
 	if out, err := cleat("drain").CombinedOutput(); err == nil || !strings.Contains(string(out), "there is no discovery server") {
 		t.Errorf("drain: %v: %s", err, out)
 	}
@@ -313,7 +330,7 @@ func TestRunIsAsked(t *testing.T) {
 	}
 	<-ended
 	if code := run.ProcessState.ExitCode(); code != 7 {
-		t.Errorf("the exit code is %d, expected 7: %s", code, log.String())
+		t.Errorf("the exit code is %d, expected 7: %s", code, log())
 	}
 	if _, err := os.Lstat(socket); err == nil {
 		t.Error("the socket is still there")
@@ -321,7 +338,7 @@ func TestRunIsAsked(t *testing.T) {
 	if out, err := check(); err == nil || !strings.Contains(out, "there is no launcher's socket") {
 		t.Errorf("after the end: %v: %s", err, out)
 	}
-	if strings.Contains(log.String(), "inherited") || strings.Count(log.String(), "child ready") != 2 {
-		t.Errorf("the log is %s", log.String())
+	if text := log(); strings.Contains(text, "inherited") || strings.Count(text, "child ready") != 2 {
+		t.Errorf("the log is %s", text)
 	}
 }

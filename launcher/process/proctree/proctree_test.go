@@ -44,6 +44,13 @@ func TestMain(m *testing.M) {
 // the end.
 func child(t *testing.T, role string) (pid int, line string) {
 	t.Helper()
+	c, line, _ := started(t, role)
+	return c.Process.Pid, line
+}
+
+// started is child, and the channel is closed when the process has been reaped.
+func started(t *testing.T, role string) (*exec.Cmd, string, <-chan struct{}) {
+	t.Helper()
 	c := exec.Command("/proc/self/exe")
 	c.Env = []string{asChild + "=" + role}
 	out, err := c.StdoutPipe()
@@ -58,7 +65,7 @@ func child(t *testing.T, role string) (pid int, line string) {
 	scanner := bufio.NewScanner(out)
 	scanner.Scan()
 	go func() { defer close(done); c.Wait() }()
-	return c.Process.Pid, scanner.Text()
+	return c, scanner.Text(), done
 }
 
 func pids(list []Process) []int {
@@ -157,30 +164,42 @@ func waitGone(t *testing.T, p Process) {
 	t.Fatalf("process %d does not end", p.Pid)
 }
 
+func TestEndAsksFirst(t *testing.T) {
+	willing, _, willingEnded := started(t, "leaf")
+	stopped, _, stoppedEnded := started(t, "leaf")
+	syscall.Kill(stopped.Process.Pid, syscall.SIGSTOP)
+	left, err := End(t.Context(), ownDescendants, time.Minute)
+	if left != 0 || err != nil {
+		t.Errorf("left %d, %v", left, err)
+	}
+	wantEndedBy(t, willing, willingEnded, syscall.SIGTERM)
+	wantEndedBy(t, stopped, stoppedEnded, syscall.SIGTERM)
+}
+
 func TestEndKillsTheStubborn(t *testing.T) {
-	willing, _ := child(t, "leaf")
-	stubborn, _ := child(t, "stubborn")
-	stopped, _ := child(t, "leaf")
-	syscall.Kill(stopped, syscall.SIGSTOP)
-	const grace = 200 * time.Millisecond
+	stubborn, _, ended := started(t, "stubborn")
+	const grace = 50 * time.Millisecond
 	start := time.Now()
-	var early []int
-	left, err := End(t.Context(), func() ([]Process, error) {
-		tree, err := Read()
-		found := tree.Descendants(os.Getpid(), nil)
-		if d := time.Since(start); d > grace/2 && d < grace {
-			early = pids(found)
-		}
-		return found, err
-	}, grace)
+	left, err := End(t.Context(), ownDescendants, grace)
 	if left != 0 || err != nil {
 		t.Errorf("left %d, %v", left, err)
 	}
 	if took := time.Since(start); took < grace {
 		t.Errorf("%v, but SIGKILL comes after %v", took, grace)
 	}
-	if !slices.Equal(early, []int{stubborn}) {
-		t.Errorf("%v were alive within the grace, want only %d (%d and %d obey SIGTERM)", early, stubborn, willing, stopped)
+	wantEndedBy(t, stubborn, ended, syscall.SIGKILL)
+}
+
+func ownDescendants() ([]Process, error) {
+	tree, err := Read()
+	return tree.Descendants(os.Getpid(), nil), err
+}
+
+func wantEndedBy(t *testing.T, c *exec.Cmd, ended <-chan struct{}, s syscall.Signal) {
+	t.Helper()
+	<-ended
+	if status := c.ProcessState.Sys().(syscall.WaitStatus); status.Signal() != s {
+		t.Errorf("process %d ended by %v, want %v", c.Process.Pid, c.ProcessState, s)
 	}
 }
 
