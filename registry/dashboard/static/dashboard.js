@@ -158,13 +158,14 @@
       this.size = [svg.viewBox.baseVal.width, svg.viewBox.baseVal.height];
       this.boxes = new Map([...svg.querySelectorAll('.box')].map(box => [box.dataset.id, box]));
       this.lines = [...svg.querySelectorAll('.line')];
-      // From afar a name may be as large as its box is wide.
+      // From afar names are as large as fits into most boxes; the long ones as fits into theirs.
       svg.classList.remove('far');
-      for (const box of this.boxes.values()) {
+      const names = [...this.boxes.values()].map(box => {
         const name = box.querySelector('.name'), text = name.getBBox();
-        const room = box.querySelector('.frame').getBBox().width - text.x - 10;
-        name.style.setProperty('--far', Math.min(26, 13 * room / text.width) + 'px');
-      }
+        return {name, size: 13 * (box.querySelector('.frame').getBBox().width - text.x - 10) / text.width};
+      });
+      const usual = names.map(({size}) => size).sort((a, b) => a - b)[names.length >> 1];
+      for (const {name, size} of names) name.style.setProperty('--far', Math.min(26, usual, size) + 'px');
       this.zoom(this.scale);
       this.light();
     }
