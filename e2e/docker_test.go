@@ -228,6 +228,22 @@ func (c *container) log() string {
 	return string(out)
 }
 
+// follow is all that the container prints, as it does.
+func (c *container) follow() *record {
+	c.t.Helper()
+	out := &record{}
+	cmd := exec.Command("docker", "logs", "-f", c.id)
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Start(); err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	return out
+}
+
 // waitLog waits for a text in the log.
 func (c *container) waitLog(limit time.Duration, text string) {
 	c.t.Helper()

@@ -13,6 +13,8 @@
 //	testchild exec-orphan                       start a process that outlives this one, and end
 //	testchild mount DIRECTORY                   make it, and mount a file system in memory there
 //	testchild umount DIRECTORY                  undo that
+//	testchild note [-exit CODE] FILE TEXT       write a line to the end of a file, and end
+//	testchild note -stay [-deaf] FILE TEXT      write "TEXT begins", wait for TERM, write "TEXT ends"; deaf: never end
 //	testchild ps                                print pid, parent, state and name of every process
 //	testchild web -listen ADDRESS -name NAME    answer every request with NAME; ends at TERM without looking back
 //	testchild proxy -listen ADDRESS FILE        pass requests on to the addresses in FILE, read again at HUP
@@ -53,6 +55,7 @@ func main() {
 		"exec-orphan": execOrphan,
 		"linger":      linger,
 		"mount":       mount,
+		"note":        takeNote,
 		"umount":      umount,
 		"ps":          ps,
 		"web":         web,
