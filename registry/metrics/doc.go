@@ -18,7 +18,9 @@
 // # Counts of the fleet
 //
 // A launcher reports how often its child was started since the launcher began. The
-// sum over all launchers would fall whenever one leaves. So the counters here add
-// up what is new since the last time that somebody asked: they never fall while the
-// server runs, and miss what a launcher did after the last time before it left.
+// sum over all launchers would fall whenever one leaves, and jump whenever one
+// comes back. So the counters here add up what is new since the last time that
+// somebody asked, by the launcher's id: they never fall while the server runs,
+// begin for each launcher with what it reports first, and miss what it did after
+// the last time before it left. A group that nobody was in for an hour is forgotten.
 package metrics

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -32,22 +33,55 @@ var (
 // of those that they provide; empty: they provide none.
 type group struct{ namespace, service string }
 
-// counted is what a session had reported when somebody asked last.
+// The bounds of what is remembered of those who are gone.
+const (
+	// remembered is how long: a launcher that lost its connection, or moved to
+	// another server for a while, is back by then.
+	remembered = time.Hour
+	// maxAbsent is how many launchers at most; with more, all of them are forgotten.
+	maxAbsent = 10_000
+)
+
+// states are those of a launcher's life; another one is counted as otherState,
+// because what a launcher says must not make series.
+var states = []string{
+	"provisioning", registry.StateWaiting, "preparing", "hooking", "running", "turning", "halting", "backoff",
+	"draining", "lingering", "stopping", "ending", "releasing", "over",
+}
+
+const (
+	unknownState = "unknown" // it has not reported yet
+	otherState   = "other"
+)
+
+// launcher is one of the fleet, whichever session it has.
+type launcher struct{ namespace, id string }
+
+// counted is what a launcher had reported when somebody asked last.
 type counted struct {
 	restarts, renders int
 	cpu               registry.Milliseconds
+	at                time.Time
 }
 
 // sums are the counters of a group, since the server began.
-type sums struct{ restarts, renders, cpu float64 }
+type sums struct {
+	restarts, renders, cpu float64
+	at                     time.Time // when somebody of the group was there last
+}
 
 // fleetCollector sums up the launchers' reports.
 type fleetCollector struct {
 	server *server.Server
 
 	mu   sync.Mutex
-	seen map[string]counted // by session
+	seen map[launcher]counted
 	sums map[group]*sums
+}
+
+// newFleet returns a collector that has seen nobody yet.
+func newFleet(server *server.Server) *fleetCollector {
+	return &fleetCollector{server: server, seen: make(map[launcher]counted), sums: make(map[group]*sums)}
 }
 
 // Describe says nothing: which series there are depends on what there is.
@@ -64,22 +98,23 @@ func (c *fleetCollector) Collect(to chan<- prometheus.Metric) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	groups := make(map[group]*now)
-	seen := make(map[string]counted, len(c.seen))
-	for _, s := range c.server.Sessions() {
-		g := c.groupOf(s)
+	at := time.Now()
+	sessions := c.server.Sessions()
+	for _, s := range sessions {
+		g := c.groupOf(s, at)
 		n := groups[g]
 		if n == nil {
 			n = &now{states: make(map[string]int)}
 			groups[g] = n
 		}
 		if s.Report == nil {
-			n.states["unknown"]++
+			n.states[unknownState]++
 			continue
 		}
 		n.add(s.Report)
-		seen[s.Session] = c.count(g, c.seen[s.Session], s.Report)
+		c.count(g, launcher{s.Namespace, s.ID}, s.Report, at)
 	}
-	c.seen = seen
+	c.forget(len(sessions), at)
 	for _, g := range slices.SortedFunc(maps.Keys(groups), compare) {
 		n := groups[g]
 		gauge := func(d *prometheus.Desc, value float64, labels ...string) {
@@ -107,39 +142,61 @@ func (c *fleetCollector) Collect(to chan<- prometheus.Metric) {
 }
 
 // groupOf returns the group of a session: its own, while there are not too many.
-func (c *fleetCollector) groupOf(s registry.SessionDetail) group {
+func (c *fleetCollector) groupOf(s registry.SessionDetail, at time.Time) group {
 	g := group{namespace: s.Namespace}
 	if len(s.Services) > 0 {
 		g.service = s.Services[0]
 	}
 	if c.sums[g] == nil && len(c.sums) >= maxServices {
-		return group{}
+		g = group{}
 	}
+	if c.sums[g] == nil {
+		c.sums[g] = &sums{}
+	}
+	c.sums[g].at = at
 	return g
 }
 
-// count adds what is new since the session was looked at last.
-func (c *fleetCollector) count(g group, before counted, r *registry.Report) counted {
-	s := c.sums[g]
-	if s == nil {
-		s = &sums{}
-		c.sums[g] = s
-	}
-	is := counted{restarts: r.Restarts, renders: r.Renders, cpu: before.cpu}
-	s.restarts += float64(max(0, is.restarts-before.restarts))
-	s.renders += float64(max(0, is.renders-before.renders))
+// count adds what is new since the launcher was looked at last. What it reports
+// the first time is where its counting begins: it may have been with another
+// server, or with this one before that started, for months.
+func (c *fleetCollector) count(g group, who launcher, r *registry.Report, at time.Time) {
+	before, known := c.seen[who]
+	is := counted{restarts: r.Restarts, renders: r.Renders, cpu: before.cpu, at: at}
 	if r.Use != nil {
 		is.cpu = r.Use.CPU
-		if is.cpu < before.cpu { // another child
-			before.cpu = 0
-		}
-		s.cpu += (is.cpu - before.cpu).Duration().Seconds()
 	}
-	return is
+	c.seen[who] = is
+	if !known {
+		return
+	}
+	if is.restarts < before.restarts || is.renders < before.renders { // its container is a new one
+		before.restarts, before.renders = 0, 0
+	}
+	if is.cpu < before.cpu { // its child is
+		before.cpu = 0
+	}
+	s := c.sums[g]
+	s.restarts += float64(is.restarts - before.restarts)
+	s.renders += float64(is.renders - before.renders)
+	s.cpu += (is.cpu - before.cpu).Duration().Seconds()
+}
+
+// forget drops what was not there for long.
+func (c *fleetCollector) forget(present int, at time.Time) {
+	maps.DeleteFunc(c.sums, func(_ group, s *sums) bool { return at.Sub(s.at) > remembered })
+	maps.DeleteFunc(c.seen, func(_ launcher, s counted) bool { return at.Sub(s.at) > remembered })
+	if len(c.seen) > present+maxAbsent {
+		maps.DeleteFunc(c.seen, func(_ launcher, s counted) bool { return !s.at.Equal(at) })
+	}
 }
 
 func (n *now) add(r *registry.Report) {
-	n.states[r.State]++
+	state := r.State
+	if !slices.Contains(states, state) {
+		state = otherState
+	}
+	n.states[state]++
 	n.unmet += float64(len(r.Unmet))
 	n.held += float64(len(r.Held))
 	n.cached += float64(len(r.Cached))

@@ -53,7 +53,7 @@ func (m *Metrics) Show(config Config) {
 	all := prometheus.NewRegistry()
 	all.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.requests, &serverCollector{config}, &fleetCollector{server: config.Server, seen: make(map[string]counted), sums: make(map[group]*sums)},
+		m.requests, &serverCollector{config}, newFleet(config.Server),
 	)
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "cleatd_build_info", Help: "Always 1; its labels tell the versions.",
