@@ -77,6 +77,12 @@ func newHooks(set *settings.Settings) hooks {
 // runs reports whether that hook runs.
 func (h *hooks) runs(name settings.HookName) bool { return h.run != nil && h.run.name == name }
 
+// began reports whether that hook was ever begun.
+func (h *hooks) began(name settings.HookName) bool {
+	result, there := h.results[name]
+	return there && !result.Began.IsZero()
+}
+
 // runHook begins a hook, in place of one that runs. It is killed when it has
 // taken as long as it may, or within. Variables are added to the child's. False:
 // there is none of that name.
@@ -98,7 +104,7 @@ func (s *supervisor) runHook(name settings.HookName, within time.Duration, varia
 	before, ended := s.hooks.last, make(chan struct{})
 	s.hooks.last = ended
 	spec := process.Spec{
-		Args: hook.Args, User: hook.User, Whole: true,
+		Args: hook.Args, User: hook.User, Whole: true, Ahead: name == settings.PreStart,
 		Env: slices.Concat(s.started.environ, []string{settings.HookVariable + "=" + string(name)}, variables),
 	}
 	s.aside.Go(func() {
@@ -187,6 +193,7 @@ func (s *supervisor) preStarted(err error) {
 	if err == nil {
 		s.hooks.failures = 0
 		s.last = ""
+		s.tellWaiting(nil)
 		s.unsay("hook " + string(settings.PreStart))
 		if s.stillWanted() {
 			s.start()
@@ -210,6 +217,7 @@ func (s *supervisor) preStarted(err error) {
 		again = earlier(again, s.hooks.failing.Add(limit))
 	}
 	s.hooks.failures++
+	s.tellWaiting(nil)
 	s.alarm.at(alarmHook, again)
 }
 

@@ -205,11 +205,21 @@ func TestPreStartFails(t *testing.T) {
 		if h := s.Hooks[0]; h.Runs != 8 || h.Error != "exit status 1" || h.Running || h.Name != "PRE_START" {
 			t.Errorf("the status of the hook is %+v", h)
 		}
+		if i := s.Provides[0]; i.Status != registry.Starting || i.Reason != "waits for the hook PRE_START, which fails" || !i.Declared {
+			t.Errorf("the instance is %+v", i)
+		}
+		if n := len(b.kernel.Ends()); n != 7 {
+			t.Errorf("what was left behind was ended %d times, expected once before each retry", n)
+		}
 		if n := strings.Count(w.log.String(), "the hook PRE_START failed"); n != 1 {
 			t.Errorf("the failure was logged %d times, expected once", n)
 		}
 		b.kernel.Script("pre-start", nil)
 		b.child()
+		w.eventually(time.Second, "the instance passes", func() bool {
+			i := b.status().Provides[0]
+			return i.Status == registry.Passing && i.Reason == ""
+		})
 		if s := b.status(); s.Hooks[0].Error != "" || !strings.HasPrefix(s.Why, "the child runs") && s.Healthy {
 			t.Errorf("the status is %+v", s)
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"cleat/launcher/process"
+	"cleat/launcher/settings"
 	"cleat/registry"
 	"cleat/templates"
 )
@@ -102,6 +103,9 @@ func (s *supervisor) advance() {
 	now := time.Now()
 	if !s.ground.stands() {
 		s.startProgress(now)
+		if s.ground.lacking() {
+			s.tellWaiting(nil)
+		}
 		return
 	}
 	if !s.begun {
@@ -131,11 +135,17 @@ func (s *supervisor) advance() {
 }
 
 // tellWaiting tells those who wait for this container what it waits for itself,
-// so that two that wait for each other can be found out.
+// as the reason of its instances.
 func (s *supervisor) tellWaiting(waited []*need) {
 	var texts []string
 	for _, n := range waited {
 		texts = append(texts, n.Text)
+	}
+	if s.ground.lacking() {
+		texts = append(texts, "a volume or a network that is gone")
+	}
+	if s.hooks.failures > 0 {
+		texts = append(texts, "the hook PRE_START, which fails")
 	}
 	why := ""
 	if len(texts) > 0 {
@@ -172,12 +182,13 @@ func (s *supervisor) waitOver(waited []*need, now time.Time) bool {
 
 // prepare ends what an earlier child left behind and renders everything anew.
 func (s *supervisor) prepare() {
+	s.tellWaiting(nil)
 	s.life, s.rendering = lifePreparing, true
 	s.quiet, s.dirty, s.again = quiet{}, false, false
 	s.alarm.off(alarmQuiet)
 	s.alarm.off(alarmRetry)
 	s.next = s.snapshot()
-	in, again := s.next.rendering(s.set.ChildEnv), s.counts.restarts > 0
+	in, again := s.next.rendering(s.set.ChildEnv), s.counts.restarts > 0 || s.hooks.began(settings.PreStart)
 	s.aside.Go(func() {
 		if again {
 			s.Kernel.EndLeftovers(s.work, leftoverGrace)

@@ -145,6 +145,22 @@ func TestLeftoversAreEndedBeforeTheNextStart(t *testing.T) {
 	})
 }
 
+// TestLeftoversAhead: what a command ahead of the child left behind is ended
+// before it is tried again; what ran before is spared.
+func TestLeftoversAhead(t *testing.T) {
+	everywhere(t, func(t *testing.T, where option) {
+		r := start(t, helper("leave", "wait"), where, mode("ahead"))
+		r.line()
+		family := r.family()
+		if len(family) != 5 {
+			t.Errorf("%d processes, want 5 (supervisor, child, and what it, the last command and the volume's left behind): %v", len(family), family)
+		}
+		r.signal(syscall.SIGTERM)
+		r.wantExit(143)
+		wantGone(t, family)
+	})
+}
+
 // TestInitKilled: without PID 1 nobody else cleans up, so the supervisor must
 // hear of it.
 func TestInitKilled(t *testing.T) {

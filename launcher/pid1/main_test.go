@@ -113,6 +113,18 @@ func supervise(link *pid1.Link, args []string) int {
 		time.Sleep(300 * time.Millisecond)
 	case "storm":
 		return storm(link, kernel, spec, value)
+	case "ahead": // a volume's helper process, and what fails before the child, once
+		for n, ahead := range []bool{false, true, true} {
+			if n == 2 {
+				kernel.EndLeftovers(context.Background(), 300*time.Millisecond)
+			}
+			p, err := kernel.Start(process.Spec{Args: helper("leave", "exit 1"), Env: spec.Env, Ahead: ahead})
+			if err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				return 1
+			}
+			<-p.Exited()
+		}
 	case "refuse": // obeys a signal that came before the start
 		s := <-link.Signals()
 		link.Record(128+int(s), 0)

@@ -22,6 +22,9 @@ type Spec struct {
 	// (checks, actions, hooks) get /dev/null as stdin and stderr for stdout.
 	// Either kind leads a process group of its own.
 	Main bool
+	// Ahead says that it belongs to the child that is started next: what it leaves
+	// behind is that child's. For commands that are not Main.
+	Ahead bool
 	// Beside says that it runs beside the child (a coprocess): its stdout is
 	// cleat's stdout. For commands that are not Main.
 	Beside bool
@@ -66,8 +69,9 @@ type Kernel interface {
 	// EndLeftovers ends everything that an earlier child left behind: TERM,
 	// after grace KILL, bounded; processes that were started here and still
 	// run, their descendants and their process groups are spared, and so is
-	// what ran before the last child was started. Blocks until nothing is left, ctx ends, or it
-	// gives up a second after the KILL; call it aside from the loop.
+	// what ran before the last child, or the last command Ahead of it, was
+	// started. Blocks until nothing is left, ctx ends, or it gives up a second
+	// after the KILL; call it aside from the loop.
 	EndLeftovers(ctx context.Context, grace time.Duration)
 	// Flush waits, for at most limit, until what commands with a prefix wrote
 	// before their end has been written on. It waits for nothing that they have

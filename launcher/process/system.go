@@ -40,9 +40,11 @@ type system struct {
 
 	mu       sync.Mutex
 	terminal *terminal // nil: none
-	// earlier is what ran under the init stage before the last child was
-	// started, by pid: a volume's helper process, say. Not the child's.
+	// earlier is what ran under the init stage before the last child, or what is
+	// ahead of it, was started, by pid: a volume's helper process, say. Not the
+	// child's.
 	earlier map[int]proctree.Process
+	ahead   bool // something has been started ahead of the next child
 
 	lines struct {
 		sync.Mutex
@@ -88,6 +90,11 @@ func (s *system) Start(spec Spec) (Process, error) {
 			return nil, fmt.Errorf("open %s: %w", os.DevNull, err)
 		}
 		defer unix.Close(null)
+		if spec.Ahead {
+			s.mu.Lock()
+			s.earlier, s.ahead = s.present(), true
+			s.mu.Unlock()
+		}
 		attr.Files = []uintptr{uintptr(null), 2, 2}
 		if spec.Beside {
 			attr.Files[1] = 1
@@ -121,7 +128,10 @@ func (s *system) Start(spec Spec) (Process, error) {
 	attr.Files = append(attr.Files, inheritedFiles(s.inherited)...)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.earlier = s.present()
+	if !s.ahead {
+		s.earlier = s.present()
+	}
+	s.ahead = false
 	if s.terminal == nil || !s.terminal.ours() {
 		return s.begin(spec, candidates, &attr, nil, l)
 	}
