@@ -58,7 +58,7 @@ func (s *supervisor) makeReport(now time.Time) registry.Report {
 	r := registry.Report{
 		State: string(s.life), Restarts: s.counts.restarts, Renders: s.counts.renders,
 		LastError: s.last, Version: s.Version,
-		Checks: s.reportedChecks(now),
+		Checks: s.reportedChecks(now), Parts: s.reportedParts(),
 	}
 	if use := s.reporter.use; use != nil && s.child != nil {
 		r.Use = new(*use)

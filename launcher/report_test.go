@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"cleat/launcher/process"
 	"cleat/launcher/process/processtest"
 	"cleat/registry"
 	"cleat/registry/client"
@@ -86,6 +87,42 @@ func TestReport(t *testing.T) {
 		}
 		if s := b.status(); s.Child.Use != nil {
 			t.Errorf("the status has what the child before used: %+v", s.Child.Use)
+		}
+	})
+}
+
+// The server shows what there is around the child, first what is not well.
+func TestReportedParts(t *testing.T) {
+	inWorld(t, 0, func(w *world) {
+		b := w.newBox("db")
+		b.kernel.Script("exporter", func(p *processtest.Process) { p.EndAfter(31*time.Second, process.Exit{Code: 2}) })
+		b.kernel.Script("dump", func(p *processtest.Process) { p.Exit(1) })
+		b.run(env{
+			"CLEAT_COPROCESS_EXPORTER": "exporter --secret hunter2", "CLEAT_TASK_DUMP": "@every 10s dump", "CLEAT_HOOK_PRE_START": "migrate",
+			"CLEAT_HOOK_PRE_STOP": "save", "CLEAT_VOLUME_DATA": "/data", "CLEAT_NETWORK_BACK": "ethwe",
+		})
+		w.eventually(5*time.Second, "all is well", func() bool {
+			return reflect.DeepEqual(b.told().Parts, []registry.ReportedPart{
+				{Kind: registry.PartVolume, Name: "data", State: "ready"}, {Kind: registry.PartNetwork, Name: "back", State: "ready"},
+				{Kind: registry.PartHook, Name: "PRE_START", State: "succeeded"}, {Kind: registry.PartHook, Name: "PRE_STOP", State: "idle"},
+				{Kind: registry.PartCoprocess, Name: "exporter", State: "running"}, {Kind: registry.PartTask, Name: "dump", State: "idle"},
+			})
+		})
+		b.ground.set("data", errNotMounted)
+		time.Sleep(32 * time.Second)
+		w.eventually(5*time.Second, "what is not well comes first", func() bool {
+			p := b.told().Parts
+			return len(p) == 6 &&
+				p[0] == registry.ReportedPart{Kind: registry.PartVolume, Name: "data", State: "gone", Error: errNotMounted.Error()} &&
+				slices.Contains(p[1:3], registry.ReportedPart{Kind: registry.PartTask, Name: "dump", State: "failed", Error: "exit status 1"})
+		})
+		w.eventually(time.Minute, "the coprocess has ended", func() bool {
+			return slices.Contains(b.told().Parts, registry.ReportedPart{
+				Kind: registry.PartCoprocess, Name: "exporter", State: "backoff", Restarts: 1, Error: "exit status 2",
+			}) || slices.Contains(b.told().Parts, registry.ReportedPart{Kind: registry.PartCoprocess, Name: "exporter", State: "running", Restarts: 1})
+		})
+		if data, err := json.Marshal(b.told()); err != nil || strings.Contains(string(data), "hunter2") {
+			t.Errorf("the report holds a secret: %s, %v", data, err)
 		}
 	})
 }

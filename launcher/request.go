@@ -136,8 +136,8 @@ func (s *supervisor) reloadAsked(r control.Request) {
 	s.dirty = true
 	switch s.life {
 	case lifeProvisioning, lifeWaiting, lifePreparing, lifeHooking:
-		if s.whyGround() != "" || !s.begun && len(s.waitedFor()) > 0 {
-			r.Reply(done("the templates are read again before the child starts; %s", s.whyNoChild()))
+		if s.renderWaits() {
+			r.Reply(s.reloadLater())
 			return
 		}
 	case lifeRunning, lifeTurning, lifeBackoff:
@@ -150,6 +150,17 @@ func (s *supervisor) reloadAsked(r control.Request) {
 	} else {
 		r.Reply(done("rendering"))
 	}
+}
+
+// renderWaits reports whether something must come before the next render that
+// may take for ever.
+func (s *supervisor) renderWaits() bool {
+	return s.whyGround() != "" || !s.begun && len(s.waitedFor()) > 0
+}
+
+// reloadLater is the answer to a reload while renderWaits.
+func (s *supervisor) reloadLater() control.Answer {
+	return done("the templates are read again before the child starts; %s", s.whyNoChild())
 }
 
 // reloaded takes the result of a render. One that began before somebody asked
@@ -173,8 +184,12 @@ func (s *supervisor) reloaded(r rendered) {
 		}
 		a = done("rendered %d, and wrote %s", len(r.states), strings.Join(changed, ", "))
 	}
-	for _, request := range s.waiting.reloads {
-		request.Reply(a)
+	s.replyReloads(a)
+}
+
+func (s *supervisor) replyReloads(a control.Answer) {
+	for _, r := range s.waiting.reloads {
+		r.Reply(a)
 	}
 	s.waiting.reloads = nil
 }
@@ -333,11 +348,13 @@ func (s *supervisor) replyWaiting() {
 	gone := func(r control.Request) bool { return r.Gone() }
 	s.waiting.drains = slices.DeleteFunc(s.waiting.drains, gone)
 	s.waiting.reloads = slices.DeleteFunc(s.waiting.reloads, gone)
+	switch {
+	case s.life.stopping():
+		s.replyReloads(refuse("the container is being stopped", ""))
+	case s.life == lifeWaiting && len(s.waiting.reloads) > 0 && s.renderWaits():
+		s.replyReloads(s.reloadLater()) // since they asked, the child was stopped
+	}
 	if s.life.stopping() {
-		for _, r := range s.waiting.reloads {
-			r.Reply(refuse("the container is being stopped", ""))
-		}
-		s.waiting.reloads = nil
 		s.replyDrains(refuse("the container is being stopped", ""))
 	}
 	if !s.session {

@@ -339,6 +339,23 @@ func TestRestartAsked(t *testing.T) {
 	})
 }
 
+// A reload that was asked for while the child was being stopped for a lost
+// requirement is answered, though nothing is rendered until that is met.
+func TestReloadAskedBeforeAWait(t *testing.T) {
+	inWorld(t, 0, func(w *world) {
+		backend := web(w, "web-1", nil)
+		b := w.newBox("b")
+		b.kernel.Script("app", func(p *processtest.Process) { p.Ignore(syscall.SIGTERM) })
+		b.run(env{"CLEAT_REQUIRE_WEB": "web?on-loss=stop"})
+		b.child()
+		backend.signals <- syscall.SIGTERM
+		w.eventually(10*time.Second, "the child is told to end", func() bool { return b.status().State == "halting" })
+		if got := b.do(control.DoReload); !strings.Contains(got, "before the child starts; the child waits for web") {
+			t.Errorf("the answer is %q", got)
+		}
+	})
+}
+
 func TestRestartAskedElsewhen(t *testing.T) {
 	inWorld(t, 0, func(w *world) {
 		waiting := proxied(w, "web")

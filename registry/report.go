@@ -27,6 +27,7 @@ type Report struct {
 	Render  *ReportedRender  `json:"render,omitempty"`
 	Checks  []ReportedCheck  `json:"checks,omitempty"`  // of what it offers; at most MaxReportedChecks
 	Actions []ReportedAction `json:"actions,omitempty"` // the last ones, the oldest first; at most MaxReportedActions
+	Parts   []ReportedPart   `json:"parts,omitempty"`   // around the child; at most MaxReportedParts
 	Use     *Use             `json:"use,omitempty"`
 }
 
@@ -98,6 +99,10 @@ func (r *Report) Limit() {
 	for i := range r.Actions {
 		a := &r.Actions[i]
 		a.What, a.Why, a.Error = Cut(a.What), Cut(a.Why), Cut(a.Error)
+	}
+	r.Parts = r.Parts[:min(len(r.Parts), MaxReportedParts)]
+	for i := range r.Parts {
+		r.Parts[i].limit()
 	}
 	if u := r.Use; u != nil {
 		u.CPU, u.Memory, u.Processes = max(u.CPU, 0), max(u.Memory, 0), max(u.Processes, 0)

@@ -32,11 +32,12 @@ func TestTheDocumentedReport(t *testing.T) {
 		t.Errorf("got %s, expected %s", got, full)
 	}
 	for field, value := range reflect.ValueOf(*m.Report).Fields() {
-		switch field.Type.Kind() {
-		case reflect.Pointer, reflect.Struct:
-			if value.IsZero() {
-				t.Errorf("the documented report has no %s", field.Name)
-			}
+		kind := field.Type.Kind()
+		if kind == reflect.Slice {
+			kind = field.Type.Elem().Kind()
+		}
+		if (kind == reflect.Pointer || kind == reflect.Struct) && value.IsZero() {
+			t.Errorf("the documented report has no %s", field.Name)
 		}
 	}
 }
@@ -54,6 +55,7 @@ func TestReportIsBounded(t *testing.T) {
 		r.Unmet, r.Held, r.Cached = append(r.Unmet, long), append(r.Held, long), append(r.Cached, long)
 		r.Checks = append(r.Checks, registry.ReportedCheck{ID: long, Status: registry.Status(long), Reason: long})
 		r.Actions = append(r.Actions, registry.ReportedAction{What: long, Why: long, Error: long})
+		r.Parts = append(r.Parts, registry.ReportedPart{Kind: registry.PartKind(long), Name: long, State: long, Restarts: -1, Error: long})
 	}
 	r.Actions[999].What = "the last one"
 	r.Limit()
@@ -61,12 +63,13 @@ func TestReportIsBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const most = (3*registry.MaxRequires + 3*registry.MaxReportedChecks + 3*registry.MaxReportedActions + 10) * (registry.MaxReasonLength + 64)
+	const most = (3*registry.MaxRequires + 3*registry.MaxReportedChecks + 3*registry.MaxReportedActions + 4*registry.MaxReportedParts + 10) * (registry.MaxReasonLength + 64)
 	if len(data) > most {
 		t.Errorf("the report has %d bytes, expected %d at most", len(data), most)
 	}
-	if strings.Contains(string(data), "-1") || len(r.Checks) != registry.MaxReportedChecks || len(r.Actions) != registry.MaxReportedActions {
-		t.Errorf("%d checks, %d actions: %.300s", len(r.Checks), len(r.Actions), data)
+	if strings.Contains(string(data), "-1") || len(r.Checks) != registry.MaxReportedChecks || len(r.Actions) != registry.MaxReportedActions ||
+		len(r.Parts) != registry.MaxReportedParts {
+		t.Errorf("%d checks, %d actions, %d parts: %.300s", len(r.Checks), len(r.Actions), len(r.Parts), data)
 	}
 	if last := r.Actions[len(r.Actions)-1].What; last != "the last one" {
 		t.Errorf("the last action is %.20q", last)
