@@ -103,7 +103,7 @@ func (c *config) run(ctx context.Context, only string) (over bool, err error) {
 		if c.bin, err = os.MkdirTemp("", "load"); err != nil {
 			return false, err
 		}
-		defer os.RemoveAll(c.bin)
+		defer func() { _ = os.RemoveAll(c.bin) }()
 		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", filepath.Join(c.bin, "cleatd"), "cleat/cmd/cleatd")
 		cmd.Env = append(cmd.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
