@@ -22,6 +22,8 @@ var words = template.FuncMap{
 	"counts":   graph.Counts,
 	"clock":    clock,
 	"ago":      ago,
+	"memory":   memory,
+	"circle":   func(links []registry.CycleLink) string { return registry.Cycle{Links: links}.String() },
 	"plural":   plural,
 	"pips":     pips,
 	"service":  servicePath,
@@ -71,6 +73,20 @@ func ago(ms registry.Milliseconds) string {
 	}
 	const day = 24 * time.Hour
 	return fmt.Sprintf("%d days", int(d/day))
+}
+
+// memory writes an amount of memory.
+func memory(n int64) string {
+	const kB, MB, GB = 1e3, 1e6, 1e9
+	switch {
+	case n < MB:
+		return fmt.Sprintf("%.0f kB", float64(n)/kB)
+	case n < 100*MB:
+		return fmt.Sprintf("%.1f MB", float64(n)/MB)
+	case n < 10*GB:
+		return fmt.Sprintf("%.0f MB", float64(n)/MB)
+	}
+	return fmt.Sprintf("%.0f GB", float64(n)/GB)
 }
 
 func plural(n int, one, many string) string {
