@@ -28,19 +28,21 @@
 //
 //	provisioning ──volumes and networks are there──► waiting
 //
-//	waiting ──met, quiet──► preparing ──rendered──► running ──ended─────────► over
-//	 ▲  ▲  ▲                    │                    │   │                     ▲
-//	 │  │  └──nothing good yet──┘          ended, to │   │ a restart is due    │
-//	 │  │                           be started again │   ▼                     │
-//	 │  └──time is over── backoff ◄──────────────────┴─turning ──ended─────────┤
-//	 │                                                   │ drained, or no time │
-//	 │                                                   ▼                     │
-//	 └─────────────────────ended───────────────────── halting                  │
-//	                                                     │ stop                │
-//	                                                     ▼                     │
-//	any of these ──stop──► draining ──► lingering ──► stopping ──ended─────────┘
+//	waiting ──met, quiet──► preparing ──rendered──► hooking ──succeeded──► running ──ended───────► ending
+//	 ▲  ▲  ▲                    │                      │                    │   │                   ▲
+//	 │  │  └──nothing good yet──┴────────failed────────┘          ended, to │   │ a restart is due  │
+//	 │  │                                                  be started again │   ▼                   │
+//	 │  └──time is over── backoff ◄─────────────────────────────────────────┴─turning ──ended───────┤
+//	 │                                                                          │ drained, no time  │
+//	 │                                                                          ▼                   │
+//	 └──────────────────────────────────ended─────────────────────────────── halting                │
+//	                                                                            │ stop              │
+//	                                                                            ▼                   │
+//	with a child ──stop──► draining ──► lingering ──────────────────────────► stopping ──ended──────┤
+//	                                                                                                │
+//	without one ──stop; a wait= is over; it cannot be started───────────────────────────────────────┘
 //
-//	over, if something was provisioned: ──► releasing ──► over
+//	ending ──coprocesses have ended, POST_STOP is over──► releasing ──volumes are given back──► over
 //
 // Provisioning is for volumes and networks; the session with a server begins
 // after it, so that nothing is said of a container that cannot run yet. What
@@ -48,23 +50,21 @@
 // (ground.go). Waiting is for requirements, views that have been quiet, and a first good
 // render; only the child's first start waits for them, and the one after
 // on-loss=stop. Every other start takes what is held for met, and after a failed
-// render what the child was last started with. A wait= that is over, and a
-// command that cannot be started, lead from waiting to over.
+// render what the child was last started with.
 //
-// Where there is a PRE_START hook, it runs between preparing and running
-// (hooking); when it fails, that leads back to waiting. What follows the end of
-// the last child - coprocesses and POST_STOP - comes between the end and over
-// (ending). The stop of one child has steps of its own: parting.go draws them,
-// hook.go, coprocess.go and task.go what runs before, beside and after it.
+// Hooking is for a PRE_START hook; without one, preparing leads to running. The
+// exit code is recorded when ending begins. The stop of one child has steps of
+// its own, which parting.go draws together with the deadline of the whole stop;
+// hook.go, coprocess.go and task.go draw what runs before, beside and after it.
 //
 // Turning is a drain in place, if the container offers something that serves
 // and has a session; halting lasts until the child has ended, by KILL if need
 // be. A stop is obeyed in every state: without a child it leads straight to
-// over; without a session, or with nothing offered, straight to stopping; and
+// ending; without a session, or with nothing offered, straight to stopping; and
 // while halting, the restart becomes the stop. A second stop signal skips
 // draining and lingering. While stopping nothing is started, rendered or acted
 // on, and every view is acknowledged at once. A child that ends while consumers
-// are still being told leads to over as well.
+// are still being told leads to ending as well.
 //
 // # A change
 //
