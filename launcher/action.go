@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/shlex"
-
 	"cleat/launcher/process"
 	"cleat/launcher/settings"
 	"cleat/registry"
@@ -48,7 +46,7 @@ func (s *supervisor) runOwed() {
 		case settings.ActionCommand:
 			b.left++
 			s.aside.Go(func() {
-				err := runCommand(b.work, s.Kernel, action.Command, s.set.ChildEnv, s.set.User)
+				err := s.runAction(b.work, action)
 				select {
 				case s.acted <- outcome{b, action, err}:
 				case <-b.work.Done():
@@ -117,15 +115,13 @@ func (s *supervisor) acknowledgeActed(views map[string]registry.Revision) {
 	s.acknowledgeRendered(views)
 }
 
-// runCommand runs an action's command.
-func runCommand(ctx context.Context, kernel process.Kernel, command string, env []string, user string) error {
-	words, err := shlex.Split(command)
+// runAction runs an action's command, aside from the loop.
+func (s *supervisor) runAction(ctx context.Context, action settings.Action) error {
+	words, err := splitCommand(action.Command)
 	if err != nil {
-		return fmt.Errorf("cannot be split into words: %w", err)
+		return err
 	}
-	bounded, cancel := context.WithTimeout(ctx, actionTime)
-	defer cancel()
-	return process.Run(bounded, kernel, process.Spec{Args: words, Env: env, User: user})
+	return runCommand(ctx, s.Kernel, process.Spec{Args: words, Env: s.set.ChildEnv, User: s.set.User}, actionTime)
 }
 
 func sortedActions(owed map[settings.Action]debt) []settings.Action {

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/shlex"
-
 	"cleat/launcher/process"
 	"cleat/launcher/settings"
 	"cleat/templates"
@@ -194,16 +192,14 @@ func (f *files) check(ctx context.Context, s *source, path string, env []string)
 	if s.Check == "" {
 		return nil
 	}
-	words, err := shlex.Split(s.Check)
+	words, err := splitCommand(s.Check)
 	if err != nil {
-		return fmt.Errorf("the check of %s cannot be split into words: %w", s.Destination, err)
+		return fmt.Errorf("the check of %s: %w", s.Destination, err)
 	}
 	for i, word := range words {
 		words[i] = strings.ReplaceAll(word, "{{staged}}", path)
 	}
-	bounded, cancel := context.WithTimeout(ctx, checkTime)
-	defer cancel()
-	if err := process.Run(bounded, f.kernel, process.Spec{Args: words, Env: env, User: f.settings.User}); err != nil {
+	if err := runCommand(ctx, f.kernel, process.Spec{Args: words, Env: env, User: f.settings.User}, checkTime); err != nil {
 		return fmt.Errorf("the check of %s failed: %w", s.Destination, err)
 	}
 	return nil

@@ -113,9 +113,7 @@ func (s *supervisor) runHook(name settings.HookName, within time.Duration, varia
 		case <-before: // which has been killed
 		case <-ctx.Done():
 		}
-		bounded, done := context.WithTimeoutCause(ctx, limit, fmt.Errorf("it took longer than %v", round(limit)))
-		err := process.Run(bounded, s.Kernel, spec)
-		done()
+		err := runCommand(ctx, s.Kernel, spec, limit)
 		close(ended)
 		s.hooks.ended <- hookEnd{run, time.Since(began), err}
 	})

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/google/shlex"
-
 	"cleat/launcher/process"
 )
 
@@ -35,13 +33,11 @@ func (s *supervisor) provision(v *volumeState) {
 // groundCommand runs a command as cleat's own user: the child's can seldom
 // mount anything.
 func (s *supervisor) groundCommand(ctx context.Context, command string, most time.Duration) error {
-	words, err := shlex.Split(command)
+	words, err := splitCommand(command)
 	if err != nil {
 		return err
 	}
-	bounded, cancel := context.WithTimeout(ctx, most)
-	defer cancel()
-	return process.Run(bounded, s.Kernel, process.Spec{Args: words, Env: s.set.ChildEnv})
+	return runCommand(ctx, s.Kernel, process.Spec{Args: words, Env: s.set.ChildEnv}, most)
 }
 
 // provisionEnded takes the end of a provision command. One that says that it

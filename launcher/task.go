@@ -2,7 +2,6 @@ package launcher
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -98,9 +97,7 @@ func (s *supervisor) runTask(t *task, now time.Time) {
 	}
 	limit := t.Timeout
 	s.aside.Go(func() {
-		bounded, done := context.WithTimeoutCause(ctx, limit, fmt.Errorf("it took longer than %v", limit))
-		err := process.Run(bounded, s.Kernel, spec)
-		done()
+		err := runCommand(ctx, s.Kernel, spec, limit)
 		s.taskEnds <- taskEnd{t, run, time.Since(now), err}
 	})
 }

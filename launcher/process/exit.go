@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -44,12 +46,23 @@ func (e Exit) String() string {
 	return fmt.Sprintf("exit status %d", e.Code)
 }
 
-// SignalName is "SIGTERM" for 15, and "signal 40" for one without a name.
+// The first and the last real-time signal, as programs see them: the C library
+// keeps the kernel's first two for itself.
+const (
+	RealTimeMin = 34
+	RealTimeMax = 64
+)
+
+// SignalName returns the name of a signal: SIGTERM, SIGRTMIN+3, or the number
+// where it has no name.
 func SignalName(s syscall.Signal) string {
 	if name := unix.SignalName(s); name != "" {
 		return name
 	}
-	return fmt.Sprintf("signal %d", int(s))
+	if s >= RealTimeMin && s <= RealTimeMax {
+		return strings.TrimSuffix("SIGRTMIN+"+strconv.Itoa(int(s-RealTimeMin)), "+0")
+	}
+	return strconv.Itoa(int(s))
 }
 
 // ErrUser is in the chain of an error of Start when [Spec.User] does not exist

@@ -9,6 +9,8 @@ import (
 	"syscall"
 
 	"github.com/google/shlex"
+
+	"cleat/launcher/process"
 )
 
 // Action is what a changed file causes.
@@ -33,7 +35,7 @@ const (
 func (a Action) String() string {
 	switch a.Kind {
 	case ActionSignal:
-		return SignalName(a.Signal)
+		return process.SignalName(a.Signal)
 	case ActionCommand:
 		return a.Command
 	}

@@ -9,14 +9,15 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"cleat/launcher/process"
 )
 
 const (
 	// maxSignal is the highest signal number of Linux.
-	maxSignal = 64
-	// realTimeMin is SIGRTMIN as programs see it: the C library keeps the
-	// kernel's first two real-time signals for itself.
-	realTimeMin = 34
+	maxSignal = process.RealTimeMax
+	// realTimeMin is SIGRTMIN as programs see it.
+	realTimeMin = process.RealTimeMin
 )
 
 // otherNames are second names of signals that the system's table leaves out.
@@ -67,18 +68,6 @@ func realTime(name string) (syscall.Signal, bool) {
 		return 0, false
 	}
 	return syscall.Signal(number), true
-}
-
-// SignalName returns the name of a signal: SIGTERM, SIGRTMIN+3, or the number
-// where it has no name. [ParseSignal] understands it.
-func SignalName(s syscall.Signal) string {
-	if name := unix.SignalName(s); name != "" {
-		return name
-	}
-	if s >= realTimeMin && s <= maxSignal {
-		return strings.TrimSuffix("SIGRTMIN+"+strconv.Itoa(int(s)-realTimeMin), "+0")
-	}
-	return strconv.Itoa(int(s))
 }
 
 // signalNames are all names, without SIG, sorted.

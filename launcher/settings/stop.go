@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"cleat/launcher/process"
 )
 
 func parseStopOn(p *parser, text string) *Error {
@@ -16,7 +18,7 @@ func parseStopOn(p *parser, text string) *Error {
 			return wrong(err.Error(), "", "")
 		}
 		if uncatchable(s) || cleatsOwn(s) {
-			return wrong(SignalName(s)+" cannot begin a stop", "signals that cleat can catch: not KILL, STOP, CHLD, URG, PROF, or 32 to 34", "")
+			return wrong(process.SignalName(s)+" cannot begin a stop", "signals that cleat can catch: not KILL, STOP, CHLD, URG, PROF, or 32 to 34", "")
 		}
 		if !slices.Contains(signals, s) {
 			signals = append(signals, s)
@@ -39,10 +41,10 @@ func parseRewrite(p *parser, text string) *Error {
 			return wrong(err.Error(), expected, "")
 		}
 		if uncatchable(from) || cleatsOwn(from) {
-			return wrong(SignalName(from)+" is never forwarded", expected, "")
+			return wrong(process.SignalName(from)+" is never forwarded", expected, "")
 		}
 		if _, twice := rewrite[from]; twice {
-			return wrong(SignalName(from)+" is there twice", expected, "")
+			return wrong(process.SignalName(from)+" is there twice", expected, "")
 		}
 		var to syscall.Signal
 		if second != "0" {
@@ -103,7 +105,7 @@ func (p *parser) stop() {
 	}
 	for _, from := range slices.Sorted(maps.Keys(s.Rewrite)) {
 		if s.Rewrite[from] == 0 && s.StopSignal == 0 && slices.Contains(s.StopOn, from) {
-			p.warn("CLEAT_REWRITE drops " + SignalName(from) + ", which begins a stop: the child will not be asked to stop, only killed when CLEAT_STOP_TIMEOUT is over")
+			p.warn("CLEAT_REWRITE drops " + process.SignalName(from) + ", which begins a stop: the child will not be asked to stop, only killed when CLEAT_STOP_TIMEOUT is over")
 		}
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"cleat/launcher/process"
 )
 
 func TestParseSignal(t *testing.T) {
@@ -30,12 +32,12 @@ func TestParseSignal(t *testing.T) {
 
 func TestSignalName(t *testing.T) {
 	for s := syscall.Signal(1); s <= maxSignal; s++ {
-		if back, err := ParseSignal(SignalName(s)); err != nil || back != s {
-			t.Errorf("%d: %s is taken as %d, %v", s, SignalName(s), back, err)
+		if back, err := ParseSignal(process.SignalName(s)); err != nil || back != s {
+			t.Errorf("%d: %s is taken as %d, %v", s, process.SignalName(s), back, err)
 		}
 	}
 	for s, want := range map[syscall.Signal]string{15: "SIGTERM", 34: "SIGRTMIN", 37: "SIGRTMIN+3", 32: "32", 0: "0"} {
-		if got := SignalName(s); got != want {
+		if got := process.SignalName(s); got != want {
 			t.Errorf("%d: got %s, want %s", s, got, want)
 		}
 	}
