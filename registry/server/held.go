@@ -58,14 +58,21 @@ func (c *core) unhold(i *instance) {
 }
 
 // evict drops the held instance whose address and port somebody else declares:
-// two processes cannot have the same.
+// two processes cannot have the same. One that is registered without a session (nil)
+// replaces its own service's only, because nobody knows what else its token
+// allows.
 func (c *core) evict(s *session, w registry.Instance, same *instance) {
 	if len(c.held.sockets) == 0 {
 		return
 	}
-	if i := c.held.sockets[socketOf(w)]; i != nil && i != same && s.mayReplace(i) {
-		c.remove(i, registry.WhyLost, CauseReplaced, "its address and port were declared again, by "+w.ID)
+	i := c.held.sockets[socketOf(w)]
+	if i == nil || i == same {
+		return
 	}
+	if s == nil && (i.shown.Service != w.Service || i.shown.Namespace != w.Namespace) || !s.mayReplace(i) {
+		return
+	}
+	c.remove(i, registry.WhyLost, CauseReplaced, "its address and port were declared again, by "+w.ID)
 }
 
 // confirm ends a hold because the instance is there.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"cleat/registry"
+	"cleat/registry/server"
 )
 
 // holdThree makes a, b and c, which provide web, lose their sessions at once,
@@ -80,6 +81,14 @@ func TestSelfPreservation(t *testing.T) {
 		w.join(launcher("a").provides("a:1", "web", registry.Passing).known())
 		if got := consumer.messages(); len(got) != 0 {
 			t.Errorf("one that comes back unchanged: %+v", got)
+		}
+		// Who has no session says nothing about another service.
+		other := registry.Instance{ID: "x", Service: "other", Address: "10.0.0.1", Port: portOf("b:1"), Status: registry.Passing}
+		if _, err := w.server.Register(server.Registration{Namespace: "default", Source: "api", Instance: other}); err != nil {
+			t.Fatal(err)
+		}
+		if got := consumer.messages(); len(got) != 0 {
+			t.Errorf("another service at the address of one that is held: %+v", got)
 		}
 		w.join(launcher("n").provides("n:1", "web", registry.Passing, func(i *registry.Instance) { i.Port = portOf("b:1") }))
 		views := consumer.viewed()
