@@ -3,7 +3,7 @@
 // adds to a start and to an end. It builds the binaries as they are shipped,
 // and needs Go, Linux and cat.
 //
-//	go run ./internal/footprint            # a table, in about a minute
+//	go run ./internal/footprint            # a table, in about three minutes
 //	go run ./internal/footprint -check     # exit code 1 over a budget
 //
 // What is compared with is run in turn with it, in the same minute, under the
@@ -22,6 +22,11 @@
 // set sizes counts the pages of the binary twice, which both stages map; the sum
 // of the proportional set sizes counts them once, and is what a machine can
 // miss. Context switches are the voluntary ones of all threads of both stages.
+// "With more" has a template, a cache, a socket, a hook, a coprocess and a task as
+// well; at an end, a template means a file that is watched.
+//
+// compare.sh beside this program measures cleat, tini and dumb-init with tools
+// that are not ours: hyperfine, ps and /proc.
 //
 // # What it is not
 //

@@ -74,24 +74,31 @@ func (c config) idle(ctx context.Context, r *report) error {
 	if err != nil {
 		return fmt.Errorf("measure at idle: %w", err)
 	}
-	var all []usage
+	var all [2][]usage // plain, and with more
 	if err := json.Unmarshal(out, &all); err != nil {
 		return fmt.Errorf("measure at idle: %w", err)
 	}
-	of := func(number func(usage) float64) float64 {
+	of := func(all []usage, number func(usage) float64) float64 {
 		var numbers []float64
 		for _, u := range all {
 			numbers = append(numbers, number(u))
 		}
 		return median(numbers)
 	}
-	r.row("idle: resident (RSS), both stages summed", of(func(u usage) float64 { return u.Init.resident() + u.Supervisor.resident() }), budgetResident, "MB")
-	r.row("  init stage, its own", of(func(u usage) float64 { return u.Init.Anon }), none, "MB")
-	r.row("  init stage, of the binary", of(func(u usage) float64 { return u.Init.File }), none, "MB")
-	r.row("  supervisor, its own", of(func(u usage) float64 { return u.Supervisor.Anon }), none, "MB")
-	r.row("  supervisor, of the binary", of(func(u usage) float64 { return u.Supervisor.File }), none, "MB")
-	r.row("idle: proportional (PSS), both stages", of(func(u usage) float64 { return u.Init.Proportional + u.Supervisor.Proportional }), none, "MB")
-	r.row("idle: voluntary context switches a second", of(func(u usage) float64 { return u.Switches }), budgetSwitches, "")
+	resident := func(u usage) float64 { return u.Init.resident() + u.Supervisor.resident() }
+	proportional := func(u usage) float64 { return u.Init.Proportional + u.Supervisor.Proportional }
+	switches := func(u usage) float64 { return u.Switches }
+	plain, more := all[0], all[1]
+	r.row("idle: resident (RSS), both stages summed", of(plain, resident), budgetResident, "MB")
+	r.row("  init stage, its own", of(plain, func(u usage) float64 { return u.Init.Anon }), none, "MB")
+	r.row("  init stage, of the binary", of(plain, func(u usage) float64 { return u.Init.File }), none, "MB")
+	r.row("  supervisor, its own", of(plain, func(u usage) float64 { return u.Supervisor.Anon }), none, "MB")
+	r.row("  supervisor, of the binary", of(plain, func(u usage) float64 { return u.Supervisor.File }), none, "MB")
+	r.row("idle: proportional (PSS), both stages", of(plain, proportional), none, "MB")
+	r.row("idle: voluntary context switches a second", of(plain, switches), budgetSwitches, "")
+	r.row("idle, with more: resident (RSS), both stages summed", of(more, resident), budgetResident, "MB")
+	r.row("idle, with more: proportional (PSS), both stages", of(more, proportional), none, "MB")
+	r.row("idle, with more: voluntary context switches a second", of(more, switches), budgetSwitches, "")
 	return nil
 }
 
@@ -110,13 +117,26 @@ func (c config) measureIdle(ctx context.Context) error {
 		return err
 	}
 	defer stop(cleatd)
-	var all []usage
+	dir, err := os.MkdirTemp("", "footprint")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	more, err := template(dir)
+	if err != nil {
+		return err
+	}
+	more = append(more, "CLEAT_CACHE="+filepath.Join(dir, "cache"), "CLEAT_SOCKET="+filepath.Join(dir, "socket"),
+		"CLEAT_HOOK_POST_START=true", "CLEAT_TASK_X=@hourly true", "CLEAT_COPROCESS_X=sleep 1000")
+	var all [2][]usage
 	for range launchers {
-		u, err := c.launcher(ctx, filepath.Join(c.bin, "cleat"), server)
-		if err != nil {
-			return err
+		for i, settings := range [][]string{nil, more} {
+			u, err := c.launcher(ctx, filepath.Join(c.bin, "cleat"), server, settings)
+			if err != nil {
+				return err
+			}
+			all[i] = append(all[i], u)
 		}
-		all = append(all, u)
 	}
 	return json.NewEncoder(os.Stdout).Encode(all)
 }
@@ -145,8 +165,8 @@ func raiseLoopback() error {
 	return nil
 }
 
-// launcher measures one launcher.
-func (c config) launcher(ctx context.Context, cleat, server string) (u usage, err error) {
+// launcher measures one launcher, with more settings than it needs.
+func (c config) launcher(ctx context.Context, cleat, server string, more []string) (u usage, err error) {
 	own, err := os.Executable()
 	if err != nil {
 		return u, err
@@ -157,12 +177,13 @@ func (c config) launcher(ctx context.Context, cleat, server string) (u usage, er
 	}
 	_, port, _ := net.SplitHostPort(address)
 	cmd := exec.CommandContext(ctx, cleat, "run", "--", own, childRole, address)
-	cmd.Env = []string{
+	cmd.Env = append([]string{
+		"PATH=" + os.Getenv("PATH"),
 		"CLEAT_SERVER=http://" + server,
 		"SERVICE_" + port + "_NAME=" + service,
 		"CLEAT_REQUIRE_PEER=" + service + "?optional=true",
 		"CLEAT_LOG_LEVEL=error",
-	}
+	}, more...)
 	cmd.Stderr = os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"syscall"
 	"time"
 )
@@ -15,6 +16,7 @@ import (
 type wrapper struct {
 	name        string
 	command     []string // before the child's
+	settings    []string // cleat's, in the environment
 	starts, end []float64
 }
 
@@ -35,7 +37,16 @@ func unshare(ctx context.Context, options ...string) []string {
 // turn; prefix is a command that runs all of that.
 func (c config) times(ctx context.Context, title string, prefix []string, cleat string, r *report) error {
 	bare, ours := &wrapper{name: "the child alone"}, &wrapper{name: "cleat run", command: []string{cleat, "run", "--"}}
-	all := []*wrapper{bare, ours}
+	watching := &wrapper{name: "cleat run, with a template", command: ours.command}
+	dir, err := os.MkdirTemp("", "footprint")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if watching.settings, err = template(dir); err != nil {
+		return err
+	}
+	all := []*wrapper{bare, ours, watching}
 	for _, other := range []*wrapper{
 		{name: "tini", command: []string{"tini", "-s", "--"}},
 		{name: "dumb-init", command: []string{"dumb-init", "--"}},
@@ -66,12 +77,22 @@ func (c config) times(ctx context.Context, title string, prefix []string, cleat 
 		for _, w := range all[1:] {
 			number := median(part.numbers(w))
 			r.compared(title+part.name+", "+w.name, number, alone, "the child alone", "ms")
-			if w == ours {
+			if w == ours || w == watching {
 				r.row("  added", number-alone, part.budget, "ms")
 			}
 		}
 	}
 	return nil
+}
+
+// template makes a template in a directory, and returns the setting that has it
+// rendered there, and its source watched.
+func template(dir string) (settings []string, err error) {
+	source := filepath.Join(dir, "source")
+	if err := os.WriteFile(source, []byte("{{env.PATH}}\n"), 0o644); err != nil {
+		return nil, err
+	}
+	return []string{"CLEAT_TEMPLATE_X=" + source + ":" + filepath.Join(dir, "rendered") + ":none"}, nil
 }
 
 // once starts the child under the wrapper, waits until it answers, and ends it.
@@ -80,7 +101,7 @@ func (w *wrapper) once(ctx context.Context, prefix []string) error {
 	defer cancel()
 	command := append(append(append([]string(nil), prefix...), w.command...), "cat")
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH")} // no settings of cleat's
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, w.settings...)
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

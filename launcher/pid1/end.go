@@ -21,22 +21,22 @@ const (
 )
 
 // endEverything ends all that is left: SIGTERM, after Grace SIGKILL, bounded.
-func (s *stage) endEverything() {
-	if s.pid == 1 {
-		endNamespace()
-		return
-	}
+func (s *stage) endEverything(childless <-chan struct{}) {
 	// Mostly only the supervisor is left, and on its way out: that is worth a
 	// moment, because to look at every process of a machine takes longer.
-	for pause := firstLook; pause < slowestLook; pause *= 2 {
-		if childless() {
-			return
-		}
-		time.Sleep(pause)
+	select {
+	case <-childless:
+	case <-time.After(slowestLook):
+	}
+	if s.pid == 1 {
+		endNamespace(childless)
+		return
 	}
 	proctree.End(context.Background(), func() ([]proctree.Process, error) {
-		if childless() {
+		select {
+		case <-childless:
 			return nil, nil
+		default:
 		}
 		tree, err := proctree.Read()
 		if err != nil {
@@ -46,17 +46,27 @@ func (s *stage) endEverything() {
 	}, Grace)
 }
 
-// childless says whether this process has no children, living or dead. Then it
-// has no descendants: each hangs on a child, and orphans become ours.
-func childless() bool {
-	// WNOWAIT leaves the dead to the reaper.
-	err := unix.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
-	return err == unix.ECHILD
+// reapAll reaps until this process has no children, and closes the channel then.
+// It has no descendants then: each hangs on a child, and orphans become ours.
+// The reaper would do as well, but hears of each death by a signal, through three
+// goroutines; this one is woken by the death itself.
+func reapAll() (childless <-chan struct{}) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			if _, err := unix.Wait4(-1, nil, 0, nil); err != nil && err != unix.EINTR {
+				return // ECHILD
+			}
+		}
+	}()
+	return done
 }
 
 // endNamespace ends every process of the PID namespace but this one, which is
-// its init. The kernel counts: it needs no /proc, and nobody can hide.
-func endNamespace() {
+// its init. The kernel counts: it needs no /proc, and nobody can hide, nor what is
+// no child, as docker exec starts.
+func endNamespace(childless <-chan struct{}) {
 	const everybody = -1
 	left := func(s unix.Signal) bool { return !errors.Is(unix.Kill(everybody, s), unix.ESRCH) }
 	if !left(unix.SIGTERM) {
@@ -66,7 +76,11 @@ func endNamespace() {
 	kill := time.Now().Add(Grace)
 	pause := firstLook
 	for giveUp := kill.Add(killWait); time.Now().Before(giveUp); pause = min(2*pause, slowestLook) {
-		time.Sleep(pause)
+		select {
+		case <-childless:
+			childless = nil // what is left now has another parent, outside
+		case <-time.After(pause):
+		}
 		probe := unix.Signal(0)
 		if time.Now().After(kill) {
 			probe = unix.SIGKILL

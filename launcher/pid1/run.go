@@ -153,7 +153,7 @@ func (s *stage) run() int {
 			switch {
 			case !ok:
 				complain("the supervisor was lost: ending everything")
-				s.endEverything()
+				s.endEverything(reapAll())
 				return process.StatusOwn
 			case m.kind == messageRecord:
 				code = int(m.code)
@@ -164,20 +164,23 @@ func (s *stage) run() int {
 			case m.kind == messageSuspend:
 				go relay.suspend(m.signal(), m.byTerminal)
 			case m.kind == messageEnd:
+				childless := reapAll()
 				left := time.NewTimer(leaveWait)
 				for ok := true; ok; {
 					select {
 					case _, ok = <-messages:
+					case <-childless:
+						ok = false
 					case <-left.C:
 						ok = false
 					}
 				}
-				s.endEverything()
+				s.endEverything(childless)
 				return code
 			}
 		case <-rest.C:
 			complain("the supervisor did not finish in its time: ending everything")
-			s.endEverything()
+			s.endEverything(reapAll())
 			return code
 		}
 	}
