@@ -23,6 +23,8 @@ type world struct {
 	t      *testing.T
 	server *server.Server
 	client *http.Client
+
+	listener *memnet.Listener
 }
 
 func bubble(t *testing.T, warming time.Duration, test func(w *world)) {
@@ -50,7 +52,7 @@ func bubble(t *testing.T, warming time.Duration, test func(w *world)) {
 			}
 		}()
 		synctest.Wait()
-		test(&world{t: t, server: srv, client: &http.Client{Transport: transport}})
+		test(&world{t: t, server: srv, client: &http.Client{Transport: transport}, listener: listener})
 	})
 }
 

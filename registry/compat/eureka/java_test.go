@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"cleat/registry"
@@ -147,6 +148,47 @@ func (f *follower) hash() string {
 	return b.String()
 }
 
+// A client that was away for longer than changes are kept sees by the hash that it
+// missed some, and reads everything.
+func TestMissedChanges(t *testing.T) {
+	bubble(t, 0, func(w *world) {
+		w.expect(204, "POST", "/eureka/apps/ORDERS", packed(spring), javaHeaders...)
+		f := &follower{w: w}
+		f.read()
+		w.expect(200, "DELETE", orders, "", javaHeaders...)
+		w.apps("/eureka/apps/delta") // somebody else
+		time.Sleep(4 * time.Minute)
+		f.read()
+		if f.whole != 2 || len(f.instances) != 0 {
+			t.Errorf("everything was read %d times, and is %v", f.whole, f.instances)
+		}
+	})
+}
+
+// A client that does not take its answer keeps nobody else waiting.
+func TestSlowReader(t *testing.T) {
+	bubble(t, 0, func(w *world) {
+		for n := range 2500 { // more than the server holds back
+			body := strings.NewReplacer("10.0.0.7:orders", fmt.Sprintf("10.0.0.%d:orders", n)).Replace(spring)
+			w.expect(204, "POST", "/eureka/apps/ORDERS", body)
+		}
+		conn, err := w.listener.Dial(t.Context(), "tcp", "127.0.0.1:9640")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := fmt.Fprint(conn, "GET /eureka/apps HTTP/1.1\r\nHost: 127.0.0.1:9640\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		began := time.Now()
+		w.apps("/eureka/apps")
+		if took := time.Since(began); took > 0 {
+			t.Errorf("another client waited %v", took)
+		}
+	})
+}
+
 // A client that only ever reads what changed has, each time, exactly what one has
 // that reads everything, whatever happens in between.
 func TestDeltasAtRandom(t *testing.T) {
@@ -211,7 +253,8 @@ func (s *storm) change() {
 	status := []string{"UP", "UP", "UP", "DOWN", "STARTING", "OUT_OF_SERVICE", "UNKNOWN"}[s.random.IntN(7)]
 	switch s.random.IntN(9) {
 	case 0, 1, 2:
-		body := strings.NewReplacer(`"10.0.0.7:orders:8080"`, `"`+id+`"`, "ORDERS", app, `"status":"UP"`, `"status":"`+status+`"`).Replace(spring)
+		body := strings.NewReplacer(`"10.0.0.7:orders:8080"`, `"`+id+`"`, "ORDERS", app, `"status":"UP"`, `"status":"`+status+`"`,
+			"actuator/info", fmt.Sprint(s.random.IntN(3))).Replace(spring)
 		s.w.expect(204, "POST", "/eureka/apps/"+app, packed(body), javaHeaders...)
 		s.beating[path] = true
 	case 3:

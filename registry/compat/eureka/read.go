@@ -9,14 +9,17 @@ import (
 	"cleat/registry/access"
 )
 
-// looked calls use with the namespace as it is now. Who reads it routes traffic
-// by it and cannot acknowledge a drain; that is noted for each service that the
-// reader is shown.
-func (q *request) looked(use func(*snapshot)) {
+// looked calls use with the namespace as it is now, and then what that returns:
+// the answer. Clients may be slow to take it, and others do not wait for them.
+func (q *request) looked(use func(*snapshot) (answer func())) {
 	if q.registered.Warming() {
 		refuse(q.w, http.StatusForbidden, "the server has just started, and does not know everything yet; try again in some seconds")
 		return
 	}
+	q.current(use)()
+}
+
+func (q *request) current(use func(*snapshot) func()) func() {
 	q.mu.Lock()
 	s := q.snapshots[q.namespace]
 	if s == nil {
@@ -28,31 +31,42 @@ func (q *request) looked(use func(*snapshot)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.refresh(q.registered, q.namespace)
-	use(s)
+	return use(s)
 }
 
-// read notes a reader of the services.
-func (q *request) read(list *applications) {
-	for _, app := range list.Apps {
+// read notes a reader of the services: who reads here routes traffic by it, and
+// cannot acknowledge a drain.
+func (q *request) read(apps ...*application) {
+	for _, app := range apps {
 		q.registered.Lookup([]byte(q.namespace), []byte(strings.ToLower(app.Name)))
 	}
 }
 
+// missed answers that something is not there.
+func (q *request) missed(format string, what string) func() {
+	return func() { refuse(q.w, http.StatusNotFound, fmt.Sprintf(format, what)) }
+}
+
 // all answers GET /apps.
 func (q *request) all() {
-	q.looked(func(s *snapshot) {
+	q.looked(func(s *snapshot) func() {
 		list := s.all(q.visible)
-		q.read(list)
-		q.answer("applications", list)
+		return func() {
+			q.read(list.Apps...)
+			q.answer("applications", list)
+		}
 	})
 }
 
 // delta answers GET /apps/delta. Its reader keeps all that it read before, so it
 // reads everything.
 func (q *request) delta() {
-	q.looked(func(s *snapshot) {
-		q.read(s.all(q.visible))
-		q.answer("applications", s.delta(q.visible))
+	q.looked(func(s *snapshot) func() {
+		list, all := s.delta(q.visible), s.all(q.visible)
+		return func() {
+			q.read(all.Apps...)
+			q.answer("applications", list)
+		}
 	})
 }
 
@@ -61,14 +75,15 @@ func (q *request) app() {
 	if !q.may(access.Read) {
 		return
 	}
-	q.looked(func(s *snapshot) {
-		list := s.all(func(service string) bool { return service == q.service })
-		if len(list.Apps) == 0 {
-			refuse(q.w, http.StatusNotFound, fmt.Sprintf("there is no app %.80q", q.name))
-			return
+	q.looked(func(s *snapshot) func() {
+		app := s.app(q.service)
+		if app == nil {
+			return q.missed("there is no app %.80q", q.name)
 		}
-		q.read(list)
-		q.answer("application", list.Apps[0])
+		return func() {
+			q.read(app)
+			q.answer("application", app)
+		}
 	})
 }
 
@@ -84,24 +99,25 @@ func (q *request) instance() {
 func (q *request) anywhere(id string) { q.find(q.visible, id) }
 
 func (q *request) find(visible func(string) bool, id string) {
-	q.looked(func(s *snapshot) {
+	q.looked(func(s *snapshot) func() {
 		for _, app := range s.all(visible).Apps {
 			for _, i := range app.Instances {
 				if i.InstanceID == id {
-					q.read(&applications{Apps: []*application{app}})
-					q.answer("instance", i)
-					return
+					return func() {
+						q.read(app)
+						q.answer("instance", i)
+					}
 				}
 			}
 		}
-		refuse(q.w, http.StatusNotFound, fmt.Sprintf("there is no instance %.80q", id))
+		return q.missed("there is no instance %.80q", id)
 	})
 }
 
 // vip answers GET /vips/{address} and /svips/{address}: the instances that one of
 // the addresses is of.
 func (q *request) vip(address string, of func(*instance) string) {
-	q.looked(func(s *snapshot) {
+	q.looked(func(s *snapshot) func() {
 		list := assemble(func(yield func(string, *instance)) {
 			for _, app := range s.all(q.visible).Apps {
 				for _, i := range app.Instances {
@@ -112,10 +128,11 @@ func (q *request) vip(address string, of func(*instance) string) {
 			}
 		})
 		if len(list.Apps) == 0 {
-			refuse(q.w, http.StatusNotFound, fmt.Sprintf("nothing has the address %.80q", address))
-			return
+			return q.missed("nothing has the address %.80q", address)
 		}
-		q.read(list)
-		q.answer("applications", list)
+		return func() {
+			q.read(list.Apps...)
+			q.answer("applications", list)
+		}
 	})
 }
