@@ -2,6 +2,7 @@ package settings
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -566,6 +567,24 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
+// Everything that can be wrong in a variable has a test for its message: at
+// least one for each variable of the table in which something can be.
+func TestEveryVariableHasAMistake(t *testing.T) {
+	part := regexp.MustCompile(`<[a-zA-Z]+>`)
+	all := slices.Concat(mistakes, commandMistakes)
+	for _, v := range Variables() {
+		name := part.ReplaceAllString(regexp.QuoteMeta(v.Name), `[A-Za-z0-9_]*?`)
+		message := regexp.MustCompile(`(?m)^` + name + `(=".*)?: (there is no such variable)?`)
+		tested := slices.ContainsFunc(all, func(m struct{ environ, want string }) bool {
+			found := message.FindStringSubmatch(m.want)
+			return found != nil && found[2] == ""
+		})
+		if anything := strings.HasPrefix(v.Accepts, "anything") || strings.Contains(v.Accepts, "anything else"); tested == anything {
+			t.Errorf("%s accepts %s; it has a test of a mistake: %v", v.Name, v.Accepts, tested)
+		}
+	}
+}
+
 // TestTooMuch has one of each thing of which there can be too many.
 func TestTooMuch(t *testing.T) {
 	series := func(n int, format string) string {
@@ -586,6 +605,8 @@ func TestTooMuch(t *testing.T) {
 		{series(257, "CLEAT_REQUIRE_A%d=mysql"), "CLEAT_REQUIRE_: there are 257 requirements; expected at most 256"},
 		{"CLEAT_REQUIRE_DB=mysql?fallback=" + list(65, "db:%d"), "fallback=: there are too many endpoints; expected at most 64"},
 		{series(1025, "CLEAT_TEMPLATE_A%[1]d=/a:/b/%[1]d"), "CLEAT_TEMPLATE_: there are 1025 templates; expected at most 1024"},
+		{series(65, "CLEAT_VOLUME_A%[1]d=/a%[1]d"), "CLEAT_VOLUME_: there are 65 volumes; expected at most 64"},
+		{series(65, "CLEAT_NETWORK_A%d=ethwe"), "CLEAT_NETWORK_: there are 65 networks; expected at most 64"},
 		{series(65, "CLEAT_COPROCESS_A%d=x"), "CLEAT_COPROCESS_: there are 65; expected at most 64"},
 		{series(65, "CLEAT_TASK_A%d=@daily x"), "CLEAT_TASK_: there are 65; expected at most 64"},
 		{"CLEAT_HOOK_PRE_STOP=true " + strings.Repeat("x", 64<<10), "the command is too long; expected at most 65536 bytes"},
