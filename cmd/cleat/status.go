@@ -72,7 +72,7 @@ func showStatus(w io.Writer, s control.Status) error {
 	}
 	v.line("child", child)
 	if u := s.Child.Use; u != nil {
-		v.line("uses", fmt.Sprintf("%s of memory, %s of processor time, %d processes", bytesText(u.Memory), span(u.CPU.Duration()), u.Processes))
+		v.line("uses", fmt.Sprintf("%s of memory, %s of processor time, %s", bytesText(u.Memory), span(u.CPU.Duration()), processes(u.Processes)))
 	}
 	v.line("server", serverText(s))
 	health := "healthy"
@@ -199,6 +199,13 @@ func span(d time.Duration) string {
 		return fmt.Sprintf("%dh%dm", d/time.Hour, d%time.Hour/time.Minute)
 	}
 	return fmt.Sprintf("%dd%dh", d/day, d%day/time.Hour)
+}
+
+func processes(n int) string {
+	if n == 1 {
+		return "1 process"
+	}
+	return fmt.Sprintf("%d processes", n)
 }
 
 // bytesText is a size for people.

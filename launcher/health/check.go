@@ -80,12 +80,13 @@ func (c Check) probe() probe.Probe {
 	}
 }
 
-// What says what is done, for people: "GET https:/health", "connect by TCP".
+// What says what is done, for people: "GET /health by HTTPS", "connecting by
+// TCP".
 // It shows path and command as they are.
 func (c Check) What() string {
 	switch c.Kind {
 	case HTTP, HTTPS:
-		return c.withDefaults().Method + " " + string(c.Kind) + ":" + c.Path
+		return c.withDefaults().Method + " " + c.Path + " by " + strings.ToUpper(string(c.Kind))
 	case Command:
 		return c.Command
 	case Script:

@@ -108,12 +108,12 @@ func TestChecksOfPortsThatAreFound(t *testing.T) {
 
 func TestExplainChecks(t *testing.T) {
 	for environ, want := range map[string]string{
-		"SERVICE_80_CHECK_HTTP=/h?token=hunter2&a=b":                      "checked by GET http:/h?token=***, every 10s, for at most 10s\n",
+		"SERVICE_80_CHECK_HTTP=/h?token=hunter2&a=b":                      "checked by GET /h?token=*** by HTTP, every 10s, for at most 10s\n",
 		"SERVICE_80_CHECK_CMD=mysqladmin --password=hunter2 ping":         "checked by mysqladmin --password=*** ping, every 10s",
 		"SERVICE_80_CHECK_SCRIPT=curl http://bob:hunter2@localhost":       "checked by sh -c 'curl http://bob:***@localhost', every",
 		"SERVICE_80_CHECK_TTL=1m":                                         "checked by the child's own reports, at least every 1m\n",
 		"SERVICE_CHECK_TCP=true":                                          "\n  checked by connecting by TCP, every 10s",
-		"SERVICE_80_CHECK_HTTPS=/\nSERVICE_80_CHECK_TLS_SERVER_NAME=a.b":  "checked by GET https:/, every 10s, for at most 10s, for a.b\n",
+		"SERVICE_80_CHECK_HTTPS=/\nSERVICE_80_CHECK_TLS_SERVER_NAME=a.b":  "checked by GET / by HTTPS, every 10s, for at most 10s, for a.b\n",
 		"SERVICE_80_CHECK_HTTPS=/\nSERVICE_80_CHECK_TLS_SKIP_VERIFY=true": "with any certificate\n",
 		"SERVICE_80_CHECK_TCP=1\nSERVICE_80_CHECK_RISE=2\nSERVICE_80_CHECK_FALL=3\nSERVICE_80_CHECK_INITIAL_STATUS=passing\nSERVICE_80_CHECK_DEREGISTER_AFTER=1h": ", up after 2, down after 3, at first passing, withdrawn after 1h\n",
 	} {

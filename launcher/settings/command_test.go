@@ -41,7 +41,7 @@ func TestAfterwards(t *testing.T) {
 		{"CLEAT_COPROCESS_A=x\nCLEAT_COPROCESS_A_STOP=before", 0, 4 * time.Second, 9 * time.Second},
 		{"CLEAT_COPROCESS_A=x\nCLEAT_COPROCESS_B=x\nCLEAT_COPROCESS_B_TIMEOUT=3s", 3 * time.Second, 3 * time.Second, 6 * time.Second},
 		{"CLEAT_STOP_TIMEOUT=800ms\nCLEAT_HOOK_POST_STOP=x\nCLEAT_COPROCESS_A=x", 300 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond},
-		{"CLEAT_VOLUME_A=/a?provision=make&release=undo", 1125 * time.Millisecond, 3937500 * time.Microsecond, 7875 * time.Millisecond},
+		{"CLEAT_VOLUME_A=/a?provision=make&release=undo", 1125 * time.Millisecond, 3937 * time.Millisecond, 7875 * time.Millisecond},
 		{"CLEAT_VOLUME_A=/a?provision=make", 0, 4 * time.Second, 9 * time.Second},
 		{"CLEAT_STOP_TIMEOUT=8s\nCLEAT_VOLUME_A=/a?provision=make&release=undo\nCLEAT_HOOK_POST_STOP=x\nCLEAT_COPROCESS_A=x", 4 * time.Second, 2 * time.Second, 4 * time.Second},
 		{"CLEAT_STOP_TIMEOUT=0s\nCLEAT_HOOK_POST_STOP=x\nCLEAT_HOOK_PRE_STOP=x", 0, 0, 0},
@@ -52,6 +52,26 @@ func TestAfterwards(t *testing.T) {
 		}
 		if never := slices.ContainsFunc(s.Warnings, func(w string) bool { return strings.Contains(w, "never runs") }); never != (s.StopTimeout == 0) {
 			t.Errorf("%q: the warnings are %q", test.environ, s.Warnings)
+		}
+	}
+}
+
+// How the time of a stop is divided is explained where it is.
+func TestExplainStop(t *testing.T) {
+	for environ, want := range map[string]string{
+		"CLEAT_STOP_TIMEOUT=20s": "",
+		"CLEAT_HOOK_POST_STOP=x": "  within 9s  drains for at most 3.5s\n             kills the child after 7s\n             keeps 2s for what follows: POST_STOP 2s\n",
+		"CLEAT_STOP_TIMEOUT=8s\nCLEAT_VOLUME_A=/a?provision=make&release=undo\nCLEAT_HOOK_POST_STOP=x\nCLEAT_COPROCESS_A=x": "" +
+			"  within 8s  drains for at most 2s\n             kills the child after 4s\n" +
+			"             keeps 4s for what follows: coprocesses 1s, POST_STOP 2s, releases of volumes 1s\n",
+	} {
+		var b strings.Builder
+		if err := parse(t, environOf(environ)).Explain(&b); err != nil {
+			t.Fatal(err)
+		}
+		_, section, found := strings.Cut(b.String(), "\nstops\n")
+		if found != (want != "") || !strings.HasPrefix(section, want) {
+			t.Errorf("%q: it says\n%s\nexpected\n%s", environ, section, want)
 		}
 	}
 }

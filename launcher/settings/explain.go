@@ -30,6 +30,7 @@ func (s *Settings) Explain(w io.Writer) error {
 	s.explainHooks(a)
 	s.explainCoprocesses(a)
 	s.explainTasks(a)
+	s.explainStop(a)
 	s.explainGiven(a)
 	if len(s.Warnings) > 0 {
 		a.section("warnings")

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"cleat/launcher/process"
 )
@@ -92,13 +93,13 @@ func (p *parser) stop() {
 		most = "at most what CLEAT_STOP_TIMEOUT leaves beside POST_STOP, the coprocesses and the releases of volumes, "
 	}
 	if !p.given("CLEAT_DRAIN") {
-		s.Drain = min(s.Drain, left/2)
+		s.Drain = min(s.Drain, (left / 2).Truncate(time.Millisecond))
 	} else if s.Drain > left {
 		p.fail("CLEAT_DRAIN", p.s.given["CLEAT_DRAIN"], wrong("draining is longer than the whole stop",
 			most+duration(left), "raise CLEAT_STOP_TIMEOUT, and what stops the container"))
 	}
 	if !p.given("CLEAT_LINGER") {
-		s.Linger = min(s.Linger, s.Drain/4)
+		s.Linger = min(s.Linger, (s.Drain / 4).Truncate(time.Millisecond))
 	} else if s.Linger > s.Drain {
 		p.fail("CLEAT_LINGER", p.s.given["CLEAT_LINGER"], wrong("lingering is longer than draining",
 			"at most CLEAT_DRAIN, "+duration(s.Drain), "raise CLEAT_DRAIN"))
@@ -108,4 +109,26 @@ func (p *parser) stop() {
 			p.warn("CLEAT_REWRITE drops " + process.SignalName(from) + ", which begins a stop: the child will not be asked to stop, only killed when CLEAT_STOP_TIMEOUT is over")
 		}
 	}
+}
+
+// explainStop tells how the time of a stop is divided, where more than the child
+// is in it.
+func (s *Settings) explainStop(a *account) {
+	if s.Afterwards == 0 {
+		return
+	}
+	var after []string
+	if d := s.Afterwards - s.Releasing - s.Hooks[PostStop].Timeout; d > 0 {
+		after = append(after, "coprocesses "+duration(d))
+	}
+	if d := s.Hooks[PostStop].Timeout; d > 0 {
+		after = append(after, string(PostStop)+" "+duration(d))
+	}
+	if s.Releasing > 0 {
+		after = append(after, "releases of volumes "+duration(s.Releasing))
+	}
+	a.section("stops")
+	a.line("within "+duration(s.StopTimeout), "drains for at most "+duration(s.Drain))
+	a.line("", "kills the child after "+duration(s.StopTimeout-s.Afterwards))
+	a.line("", "keeps "+duration(s.Afterwards)+" for what follows: "+strings.Join(after, ", "))
 }
