@@ -20,6 +20,7 @@ const (
 	alarmDrained                // the drain has taken as long as it may
 	alarmLinger                 // look at the established connections again
 	alarmStop                   // the stop has taken as long as it may
+	alarmBegin                  // the session begins, though no address is known yet
 	alarmDeclare                // an address is missing: look for it again
 	alarmHook                   // try a failed PRE_START again
 	alarmCoprocess              // a coprocess is to be started again, or killed

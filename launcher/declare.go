@@ -12,6 +12,11 @@ import (
 // addressRetry is how long to wait before an address is looked for again.
 const addressRetry = time.Second
 
+// patientBegin is how long the first statement waits for the addresses. What is
+// needed is asked for then without what is offered: a container engine or a name
+// server that does not answer holds nobody up.
+const patientBegin = 100 * time.Millisecond
+
 // mostEngineRetry is the longest that a container engine is left alone that did
 // not answer. The first time is addressRetry, then it doubles.
 const mostEngineRetry = 30 * time.Second

@@ -47,6 +47,28 @@ func (e *engine) find(peer netip.Addr) address.Answer {
 	return answer
 }
 
+// An engine that hangs holds up what is offered, and nothing of what is needed.
+func TestEngineThatHangsDelaysNoRequirement(t *testing.T) {
+	inWorld(t, 0, func(w *world) {
+		p := w.puppet("p")
+		p.provide("192.0.2.1")
+		time.Sleep(time.Second)
+		e := &engine{slow: 3 * time.Second}
+		b := w.newBox("shop")
+		b.find = e.find
+		b.listen(80)
+		b.run(env{"SERVICE_80_NAME": "shop", "CLEAT_REQUIRE_WEB": "web", "CLEAT_QUIET": "0s:0s"})
+		w.eventually(patientBegin+50*time.Millisecond, "the child is started", func() bool { return b.starts() == 1 })
+		if s := b.status(); len(s.Provides) != 1 || s.Provides[0].Declared {
+			t.Errorf("without an address, it provides %+v", s.Provides)
+		}
+		w.eventually(e.slow, "what is offered is registered", func() bool { return b.status().Provides[0].Declared })
+		b.signals <- syscall.SIGTERM
+		b.wait()
+		time.Sleep(2 * e.slow) // nobody waits for the engine at the end
+	})
+}
+
 // TestPublishedPort is offered with the host's address, which only the server
 // can tell; a port that is not published with its own.
 func TestPublishedPort(t *testing.T) {

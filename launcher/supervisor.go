@@ -312,7 +312,9 @@ func (s *supervisor) join() {
 	if s.Client != nil {
 		s.joined = true
 		s.locate()
-		if !s.offers.any() {
+		if s.offers.any() {
+			s.alarm.at(alarmBegin, time.Now().Add(patientBegin))
+		} else {
 			s.declare() // no address is needed
 		}
 		s.aim()
@@ -391,6 +393,10 @@ func (s *supervisor) ring(a alarm) {
 		s.linger()
 	case alarmStop:
 		s.kill()
+	case alarmBegin:
+		if s.declared == nil && !s.life.stopping() {
+			s.declare()
+		}
 	case alarmDeclare:
 		s.locate()
 	case alarmCoprocess:

@@ -5,7 +5,7 @@ import "testing"
 func TestWhat(t *testing.T) {
 	for want, c := range map[string]Check{
 		"GET /health by HTTP":              {Kind: HTTP, Path: "/health"},
-		"HEAD / by HTTPS":                     {Kind: HTTPS, Path: "/", Method: "HEAD"},
+		"HEAD / by HTTPS":                  {Kind: HTTPS, Path: "/", Method: "HEAD"},
 		"check -x":                         {Kind: Command, Command: "check -x"},
 		`sh -c 'echo '\''a'\'''`:           {Kind: Script, Command: "echo 'a'"},
 		"the child's own reports":          {Kind: TTL},
