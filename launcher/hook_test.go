@@ -2,6 +2,7 @@ package launcher
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"syscall"
@@ -69,9 +70,7 @@ var allHooks = env{
 func (e env) with(more env) env {
 	all := env{}
 	for _, part := range []env{e, more} {
-		for name, value := range part {
-			all[name] = value
-		}
+		maps.Copy(all, part)
 	}
 	return all
 }

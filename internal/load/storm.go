@@ -309,13 +309,13 @@ func randomRequest(random *rand.Rand) (text []byte, whole bool) {
 		"/v1/agent/check/pass/service:"+w(), "/v1/agent/self", "/v1/status/leader", "/v1/kv/"+w(), "/v1/catalog/nodes", "/v1/health/state/any",
 		"/eureka/apps", "/eureka/apps/delta", "/eureka/v2/apps/"+w(), "/eureka/apps/"+w()+"/"+w(), "/eureka/apps/"+w()+"/"+w()+"/status", "/eureka/vips/"+w(),
 		"/services/"+w(), "/map", "/map.svg", "/sessions", "/"+w()+"/"+w())
-	query := ""
+	var query strings.Builder
 	for random.IntN(3) == 0 {
-		query += pick(random, "&", "&", ";") + pick(random, "ns", "namespace", "tag", "attr.role", "zone", "passing", "index", "filter", "status", "value", "dc", "wait", "cached") +
-			"=" + pick(random, w(), w(), "1", "~.*", "1ms", "~(", "Service.Tags contains web")
+		query.WriteString(pick(random, "&", "&", ";") + pick(random, "ns", "namespace", "tag", "attr.role", "zone", "passing", "index", "filter", "status", "value", "dc", "wait", "cached") +
+			"=" + pick(random, w(), w(), "1", "~.*", "1ms", "~(", "Service.Tags contains web"))
 	}
-	if query != "" {
-		path += "?" + query[1:]
+	if query.String() != "" {
+		path += "?" + query.String()[1:]
 	}
 	method := pick(random, "GET", "GET", "GET", "GET", "PUT", "POST", "DELETE", "HEAD", "OPTIONS", "PATCH")
 	body := ""

@@ -3,7 +3,6 @@ package volume
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -221,6 +220,3 @@ func TestCheck(t *testing.T) {
 		t.Error(err)
 	}
 }
-
-// mode returns a mode for a volume.
-func mode(bits fs.FileMode) *fs.FileMode { return &bits }

@@ -130,7 +130,7 @@ func TestSeed(t *testing.T) {
 
 func TestOwnerAndMode(t *testing.T) {
 	needsRoot(t)
-	v := Volume{Path: mkdir(t, t.TempDir(), "v"), Owner: "1234:4321", Mode: mode(0o2750), Seed: seedOf(t)}
+	v := Volume{Path: mkdir(t, t.TempDir(), "v"), Owner: "1234:4321", Mode: new(fs.FileMode(0o2750)), Seed: seedOf(t)}
 	if done, err := prepare(t, v); err != nil || !done.Changed || !done.Seeded {
 		t.Fatalf("%+v, %v", done, err)
 	}
@@ -154,7 +154,7 @@ func TestOwnerAndMode(t *testing.T) {
 		t.Error("an owner that nobody knows was taken")
 	}
 	// After all of it, the child's user cannot write: that is said.
-	v = Volume{Path: v.Path, Owner: "77:77", Mode: mode(0o755), Writable: true}
+	v = Volume{Path: v.Path, Owner: "77:77", Mode: new(fs.FileMode(0o755)), Writable: true}
 	if _, err := Prepare(t.Context(), v, "1234:1234"); err == nil || !strings.Contains(err.Error(), "cannot write") {
 		t.Errorf("%v", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -106,9 +107,7 @@ func (w *world) try(method, path, body string, header http.Header) (answer, erro
 	if err != nil {
 		return answer{}, err
 	}
-	for name, values := range header {
-		r.Header[name] = values
-	}
+	maps.Copy(r.Header, header)
 	response, err := transport.RoundTrip(r)
 	if err != nil {
 		return answer{}, err
@@ -191,11 +190,12 @@ func (w *world) health(path string) string {
 func lines(entries []entry) string {
 	var out []string
 	for _, e := range entries {
-		line := e.Service.ID
+		var line strings.Builder
+		line.WriteString(e.Service.ID)
 		for _, c := range e.Checks {
-			line += " " + c.Status
+			line.WriteString(" " + c.Status)
 		}
-		out = append(out, line)
+		out = append(out, line.String())
 	}
 	return strings.Join(out, ", ")
 }
