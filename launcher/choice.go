@@ -1,11 +1,11 @@
 package launcher
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"math"
 	"slices"
+	"sort"
 
 	"cleat/registry"
 )
@@ -46,7 +46,7 @@ func limited(consumer string, endpoints []registry.Endpoint, n int, keep string)
 			weights[i] = math.MaxUint64
 		}
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(weights[b], weights[a]) })
+	sort.SliceStable(order, func(i, j int) bool { return weights[order[i]] > weights[order[j]] })
 	best := make([]registry.Endpoint, 0, n)
 	for _, i := range slices.Sorted(slices.Values(order[:n])) {
 		best = append(best, endpoints[i])

@@ -6,8 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"slices"
-	"strings"
+	"sort"
 
 	"cleat/launcher/settings"
 	"cleat/templates"
@@ -108,6 +107,6 @@ func readSource(path string) ([]byte, fs.FileMode, error) {
 // joinSorted joins errors in the order of their texts, so that equal states
 // give equal messages.
 func joinSorted(errs []error) error {
-	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	sort.Slice(errs, func(i, j int) bool { return errs[i].Error() < errs[j].Error() })
 	return errors.Join(errs...)
 }

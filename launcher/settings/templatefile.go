@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -63,7 +62,7 @@ func (p *parser) templates() {
 		c.there[templateKey(variable)] = true
 	}
 	// A base comes before its options, because it is shorter.
-	slices.SortStableFunc(names, func(a, b string) int { return len(a) - len(b) })
+	sort.SliceStable(names, func(i, j int) bool { return len(names[i]) < len(names[j]) })
 	for _, variable := range names {
 		if text := p.know(variable); text != "" {
 			c.take(variable, text)
