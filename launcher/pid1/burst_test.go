@@ -198,7 +198,11 @@ func TestStopAndContinueCancel(t *testing.T) {
 		}
 		return set
 	}
-	eventually(t, "it blocks all signals", func() bool { return line("SigBlk")&bits(syscall.SIGCONT) != 0 })
+	// Before it is cat, it is a Go program, whose threads block signals for moments.
+	eventually(t, "it is cat, and blocks all signals", func() bool {
+		name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", c.Process.Pid))
+		return err == nil && string(name) == "cat\n" && line("SigBlk")&bits(syscall.SIGCONT) != 0
+	})
 	c.Process.Signal(syscall.SIGUSR1)
 	for _, s := range []syscall.Signal{syscall.SIGCONT, syscall.SIGTSTP, syscall.SIGCONT, syscall.SIGTTIN} {
 		c.Process.Signal(s)
