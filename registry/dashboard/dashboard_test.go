@@ -138,7 +138,10 @@ func TestPages(t *testing.T) {
 		check(t, w.page("/sessions"), "No launcher is connected")
 		w.launch(registry.Declare{ID: "db-1", Provides: []registry.Instance{{
 			ID: "db-1:3306", Service: "mysql", Address: "10.0.0.3", Port: 3306, Status: registry.Passing, Tags: []string{"primary"},
-		}}}, registry.Report{State: "running", Version: "1.2.3"})
+		}}}, registry.Report{
+			State: "running", Version: "1.2.3", Use: &registry.Use{Memory: 12_345_678, Processes: 2}, Child: &registry.ReportedChild{Command: "web", LastExit: "exit status 9"},
+			Parts: []registry.ReportedPart{{Kind: "coprocess", Name: "exporter", State: "backoff", Error: "exit status 2"}, {Kind: "volume", Name: "data", State: "ready"}},
+		})
 		w.launch(registry.Declare{
 			ID: "web-1",
 			Provides: []registry.Instance{{
@@ -165,7 +168,11 @@ func TestPages(t *testing.T) {
 		text := w.page("/instances/web-1:80?namespace=default")
 		check(t, text, "&lt;b&gt;503&lt;/b&gt;", "&lt;i&gt;", "eu-1", "Kept by", "appeared", "Take out of service", "nobody uses it now")
 		check(t, w.page("/instances/db-1:3306"), "1 launcher uses it now", ">web-1</a>", "as db")
-		check(t, w.page("/sessions"), "waiting", "&lt;nginx&gt;", `data-label="restarts">7`, "mail <small>0 found, unmet", "/instances/web-1:80")
+		check(t, w.page("/sessions"), "waiting", "&lt;nginx&gt;", `data-label="restarts">7`, "mail <small>0 found, unmet", "/instances/web-1:80",
+			"12.3 MB<br><small>2 processes", "exit status 9", "coprocess exporter backoff: exit status 2")
+		if text := w.page("/sessions"); strings.Contains(text, "volume data") {
+			t.Error("a part that is well is shown")
+		}
 		check(t, w.page("/events"), "web-1:80", "appeared", "launcher connected")
 		check(t, w.page("/events?q=mysql"), "db-1:3306")
 		check(t, w.page("/map"), `data-from="default/web" data-to="default/mysql"`, "line unmet", "Single points of failure", "would break 1", "format=svg")

@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"net/http"
+	"slices"
 	"time"
 
 	"cleat/registry"
@@ -73,7 +74,7 @@ func newSessionRow(s registry.SessionDetail, now time.Time, quiet registry.Milli
 	}
 	row.State = s.Report.State
 	switch {
-	case s.Report.LastError != "" || row.Unmet > 0 || row.Late || len(s.Report.Held) > 0:
+	case s.Report.LastError != "" || row.Unmet > 0 || row.Late || len(s.Report.Held) > 0 || slices.ContainsFunc(s.Report.Parts, unwell):
 		row.Health = string(registry.Warning)
 	case s.Report.State == "running":
 		row.Health = string(registry.Passing)
@@ -82,3 +83,6 @@ func newSessionRow(s registry.SessionDetail, now time.Time, quiet registry.Milli
 	}
 	return row
 }
+
+// unwell reports whether something around the child is not as it should be.
+func unwell(p registry.ReportedPart) bool { return p.Error != "" }
