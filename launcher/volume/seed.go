@@ -362,6 +362,9 @@ func (s *seeding) remove(parent int, name string, depth int) error {
 		return &fs.PathError{Op: "remove", Path: filepath.Join(s.path, name), Err: err}
 	}
 	defer unix.Close(dir)
+	// A copy has the modes of the seed: only root may take something out of a
+	// directory that is not writable.
+	_ = unix.Fchmod(dir, staging) // what follows fails if this was needed
 	names, err := s.names(dir, name)
 	if err != nil {
 		return err
